@@ -1,0 +1,54 @@
+# The developer's surface. `make demo` and `make test` do all the set-up on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+VERSIONS ?=
+CASES ?=
+SRC := server client model_store tests bench
+
+.PHONY: setup demo test test-all check parity bench proto lint type imports fmt
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/voxswap demo
+
+test: setup
+	$(BIN)/pytest -m "not gpu and not slow"
+
+test-all: setup
+	$(BIN)/pytest -m "not gpu"
+
+check: lint type imports
+	$(BIN)/buf lint proto
+	$(BIN)/python proto/generate.py --check
+
+lint: setup
+	$(BIN)/ruff check $(SRC)
+	$(BIN)/ruff format --check $(SRC)
+
+type: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports
+
+fmt: setup
+	$(BIN)/ruff check --fix-only $(SRC)
+	$(BIN)/ruff format $(SRC)
+
+proto: setup
+	$(BIN)/python proto/generate.py
+
+parity: setup
+	@test -n "$(GOLDENS)" || { echo "usage: make parity GOLDENS=<dir> [VERSIONS=v2,v2Pro] [CASES=en_*]"; exit 2; }
+	$(BIN)/voxswap parity "$(GOLDENS)" $(if $(VERSIONS),--versions "$(VERSIONS)") $(if $(CASES),--cases "$(CASES)")
+
+bench: setup
+	$(BIN)/voxswap bench

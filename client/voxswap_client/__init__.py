@@ -1,0 +1,1 @@
+"""The voxswap client: typed calls, typed errors, no torch."""

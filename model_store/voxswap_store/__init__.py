@@ -1,0 +1,1 @@
+"""The voice store: import, validate, list. See docs/ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""PCM, containers, resampling and loudness. No torch."""

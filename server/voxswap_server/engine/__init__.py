@@ -1,0 +1,1 @@
+"""The engine: residency, scheduling, and the one device thread."""

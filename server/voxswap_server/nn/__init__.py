@@ -1,0 +1,1 @@
+"""Neural networks, one per file: pure functions of weights and explicit state."""

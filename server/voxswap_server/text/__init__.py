@@ -1,0 +1,1 @@
+"""Text to phones, one file per language. No torch."""
