@@ -1,0 +1,146 @@
+"""A request as the device thread sees it: a routine that asks for work, and an outbox for its audio.
+
+Knows nothing of torch or of what the work computes. A routine is a plain generator: it yields one of the work types
+below, is sent the result back, and holds all state of its request in its own local variables. So jobs can be advanced
+in any order, dropped at any step, and batched with one another, without any of them knowing.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Generator, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCall:
+    """Work for the device thread; calls with equal batch keys may run as one."""
+
+    stage: str
+    """What it is booked under: prompt, t2s, decode."""
+    run: Callable[[list[Any]], list[Any]]
+    """Takes the payloads of the calls that run together, returns their results in order."""
+    payload: Any = None
+    batch_key: Hashable | None = None
+    """None: it runs alone."""
+    cost: int = 1
+    """Positions it brings to a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """The routine cannot go on before this is done; the device does other work meanwhile."""
+
+    future: "Future[Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Audio (samples,) float32 at the job's rate, ready to be heard."""
+
+    samples: Samples
+
+
+Work = DeviceCall | Await | Emit
+Routine = Generator[Work, Any, None]
+
+
+class Outbox:
+    """Audio on its way from the device thread to one asyncio reader.
+
+    The device thread never blocks on it: it asks `ahead_s` and leaves the job alone while that is too much, so a
+    reader that stalls holds up only itself.
+    """
+
+    def __init__(self, rate_hz: int, loop: asyncio.AbstractEventLoop, on_taken: Callable[[], None]) -> None:
+        self._rate_hz = rate_hz
+        self._loop = loop
+        self._on_taken = on_taken
+        self._lock = threading.Lock()
+        self._pieces: deque[Samples] = deque()
+        self._waiting_samples = 0
+        self._closed = False
+        self._error: BaseException | None = None
+        self._changed = asyncio.Event()
+
+    @property
+    def ahead_s(self) -> float:
+        """Seconds of audio that wait for the reader."""
+        with self._lock:
+            return self._waiting_samples / self._rate_hz
+
+    def put(self, samples: Samples) -> None:
+        """Adds a piece (samples,); called by the device thread."""
+        with self._lock:
+            self._pieces.append(samples)
+            self._waiting_samples += samples.size
+        self._wake_reader()
+
+    def close(self, error: BaseException | None = None) -> None:
+        """No more audio; `error` is raised in the reader after what was put before it."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed, self._error = True, error
+        self._wake_reader()
+
+    async def pieces(self) -> AsyncIterator[Samples]:
+        """Yields pieces in order until the outbox is closed.
+
+        Raises:
+            BaseException: the error it was closed with.
+        """
+        while True:
+            self._changed.clear()
+            with self._lock:
+                piece = self._pieces.popleft() if self._pieces else None
+                closed = self._closed
+            if piece is not None:
+                yield piece
+                # After the reader is done with it: audio counts as ahead until it was really sent.
+                with self._lock:
+                    self._waiting_samples -= piece.size
+                self._on_taken()
+            elif closed:
+                if self._error is not None:
+                    raise self._error
+                return
+            else:
+                await self._changed.wait()
+
+    def _wake_reader(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._changed.set)
+        except RuntimeError:
+            # The reader's loop is closed: nobody is left to tell.
+            return
+
+
+@dataclass(slots=True)
+class Job:
+    """One admitted request on the device thread. Its mutable half belongs to that thread alone."""
+
+    number: int
+    request_id: str
+    routine: Routine
+    outbox: Outbox
+    rate_hz: int
+    accepted_s: float
+    """Reading of the monotonic clock."""
+    deadline_s: float | None
+    ended: "Future[None]"
+    """Done once the device thread has let go of the routine and of everything in it."""
+    pending: DeviceCall | Await | None = None
+    first_audio_s: float | None = None
+    sent_samples: int = 0
+
+    @property
+    def sent_audio_s(self) -> float:
+        return self.sent_samples / self.rate_hz

@@ -1,0 +1,70 @@
+"""Which jobs run in the next step of the device.
+
+Pure Python: knows nothing of torch, of voices or of audio, only of candidates with an urgency and a batch key.
+
+The rule is earliest deadline first. A job's deadline is the moment at which its listener runs out of audio
+(`first audio + audio sent so far`), or, before its first audio, the moment at which it should have begun. Both are
+absolute readings of one clock, so a job that waits grows more urgent by itself and nothing starves. Whoever shares the
+most urgent job's batch key rides along, most urgent first: the weights are read once for all of them.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerConfig:
+    """How much may run together."""
+
+    batching: bool = True
+    """Off: every row runs alone, and an answer equals the answer of the same request alone byte for byte."""
+    max_step_rows: int = 16
+    """Rows of one T2S step."""
+    max_prefill_tokens: int = 1024
+    """Positions of one prefill; a first row larger than this still runs, alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A job that waits for the device."""
+
+    job: int
+    deadline_s: float
+    """Reading of the clock when its listener runs dry; smaller is more urgent."""
+    batch_key: Hashable | None
+    """Work of equal keys may run in one call; None runs alone."""
+    cost: int = 1
+    """Positions it brings to a batch."""
+
+
+def pick(candidates: Sequence[Candidate], config: SchedulerConfig) -> list[int]:
+    """Jobs of the next device call, most urgent first; empty only if there are no candidates."""
+    if not candidates:
+        return []
+    by_urgency = sorted(candidates, key=lambda candidate: (candidate.deadline_s, candidate.job))
+    leader = by_urgency[0]
+    if leader.batch_key is None or not config.batching:
+        return [leader.job]
+    chosen, cost = [leader.job], leader.cost
+    for candidate in by_urgency[1:]:
+        if candidate.batch_key != leader.batch_key:
+            continue
+        if len(chosen) == config.max_step_rows or cost + candidate.cost > config.max_prefill_tokens:
+            break
+        chosen.append(candidate.job)
+        cost += candidate.cost
+    return chosen
+
+
+def deadline_of(
+    *, accepted_s: float, first_audio_s: float | None, sent_audio_s: float, patience_s: float = 0.3
+) -> float:
+    """Reading of the clock at which the listener of a job runs dry.
+
+    Args:
+        accepted_s: when the request was admitted.
+        first_audio_s: when its first audio left the device, None before.
+        sent_audio_s: seconds of audio that left the device so far.
+        patience_s: how long after its admission a job may be silent before it outranks streams that still have audio.
+    """
+    return accepted_s + patience_s if first_audio_s is None else first_audio_s + sent_audio_s

@@ -1,0 +1,266 @@
+"""The device thread, driven by routines that compute nothing: order, isolation, cancelling, deadlines, stalling."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Generator
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+import pytest
+
+from voxswap_server.engine.job import Await, DeviceCall, Emit, Job, Outbox, Routine
+from voxswap_server.engine.scheduler import SchedulerConfig
+from voxswap_server.engine.worker import Worker, WorkerConfig
+from voxswap_server.errors import Cancelled, DeadlineExceeded, Draining, EngineError, OutOfMemory
+
+RATE_HZ = 100
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.batches: list[int] = []
+
+    def stage(self, stage: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.stages.append(stage)
+
+    def batch(self, rows: int) -> None:
+        self.batches.append(rows)
+
+
+class Bench:
+    """A started worker and what its jobs need."""
+
+    def __init__(self, worker: Worker, metrics: Recorder) -> None:
+        self.worker, self.metrics = worker, metrics
+
+    def submit(self, routine: Routine, **changes: Any) -> tuple[Job, Outbox]:
+        outbox = Outbox(RATE_HZ, asyncio.get_running_loop(), self.worker.wake)
+        settings: dict[str, Any] = {"rate_hz": RATE_HZ, "accepted_s": 0.0, "deadline_s": None} | changes
+        return self.worker.submit("r-1", routine, outbox, **settings), outbox
+
+
+@pytest.fixture
+async def make() -> AsyncIterator[Callable[..., Bench]]:
+    workers: list[Worker] = []
+
+    def build(*, rescue: Callable[[Exception], bool] = lambda _error: False, **config: Any) -> Bench:
+        metrics = Recorder()
+        worker = Worker(
+            SchedulerConfig(batching=config.pop("batching", True)), WorkerConfig(**config), metrics, rescue=rescue
+        )
+        workers.append(worker)
+        worker.start()
+        return Bench(worker, metrics)
+
+    yield build
+    for worker in workers:
+        worker.stop()
+
+
+async def heard(outbox: Outbox) -> list[float]:
+    return [float(value) for piece in [piece async for piece in outbox.pieces()] for value in piece]
+
+
+def tone(value: float, count: int = 1) -> Emit:
+    return Emit(np.full(count, value, np.float32))
+
+
+def call(
+    value: Any, key: str | None = None, run: Callable[[list[Any]], list[Any]] = lambda values: values
+) -> DeviceCall:
+    return DeviceCall("t2s", run, value, key)
+
+
+def counting(upto: int, key: str | None = None) -> Generator[Any, Any, None]:
+    for number in range(upto):
+        result = yield call(number, key)
+        yield tone(result)
+
+
+async def test_a_routine_gets_results_and_its_audio_arrives_in_order(make: Callable[..., Bench]) -> None:
+    bench = make()
+    job, outbox = bench.submit(counting(5))
+    assert await heard(outbox) == [0, 1, 2, 3, 4]
+    await asyncio.wrap_future(job.ended)
+    assert bench.metrics.stages == ["t2s"] * 5
+    assert bench.metrics.batches == []
+
+
+async def test_calls_of_one_key_run_together_and_results_stay_with_their_rows(make: Callable[..., Bench]) -> None:
+    bench = make()
+    gate: Future[None] = Future()
+
+    def routine(base: int) -> Routine:
+        yield Await(gate)
+        for number in range(3):
+            result = yield call(base + number, "weights")
+            yield tone(result)
+
+    jobs = [bench.submit(routine(base)) for base in (10, 20, 30)]
+    gate.set_result(None)
+    assert [await heard(outbox) for _, outbox in jobs] == [[10, 11, 12], [20, 21, 22], [30, 31, 32]]
+    assert max(bench.metrics.batches) == 3
+
+
+async def test_without_batching_each_call_is_alone(make: Callable[..., Bench]) -> None:
+    bench = make(batching=False)
+    jobs = [bench.submit(counting(3, "weights")) for _ in range(3)]
+    assert [await heard(outbox) for _, outbox in jobs] == [[0, 1, 2]] * 3
+    assert set(bench.metrics.batches) == {1}
+
+
+async def test_a_failing_row_takes_only_itself_down(make: Callable[..., Bench]) -> None:
+    bench = make()
+    gate: Future[None] = Future()
+
+    def fussy(values: list[Any]) -> list[Any]:
+        if 13 in values:
+            raise ValueError("thirteen")
+        return values
+
+    def routine(value: int) -> Routine:
+        yield Await(gate)
+        result = yield call(value, "weights", fussy)
+        yield tone(result)
+
+    good, bad, other = (bench.submit(routine(value)) for value in (1, 13, 2))
+    gate.set_result(None)
+    assert await heard(good[1]) == [1]
+    assert await heard(other[1]) == [2]
+    with pytest.raises(EngineError, match="request id r-1"):
+        await heard(bad[1])
+
+
+async def test_a_typed_error_reaches_the_reader_after_the_audio_before_it(make: Callable[..., Bench]) -> None:
+    def routine() -> Routine:
+        yield tone(1.0)
+        yield call(None, run=fail)
+
+    def fail(_payloads: list[Any]) -> list[Any]:
+        raise OutOfMemory("no room", retry_after_s=2.0)
+
+    _, outbox = make().submit(routine())
+    pieces = outbox.pieces()
+    assert (await anext(pieces)).tolist() == [1.0]
+    with pytest.raises(OutOfMemory, match="no room"):
+        await anext(pieces)
+
+
+async def test_one_retry_after_memory_was_made(make: Callable[..., Bench]) -> None:
+    attempts: list[int] = []
+
+    def tight(payloads: list[Any]) -> list[Any]:
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise MemoryError
+        return payloads
+
+    def routine() -> Routine:
+        result = yield call(7.0, run=tight)
+        yield tone(result)
+
+    rescued: list[Exception] = []
+    _, outbox = make(rescue=lambda error: not rescued.append(error)).submit(routine())
+    assert await heard(outbox) == [7.0]
+    assert len(attempts) == 2
+    assert isinstance(rescued[0], MemoryError)
+
+
+async def test_cancelling_closes_the_routine_at_its_next_step_and_spares_the_others(make: Callable[..., Bench]) -> None:
+    bench = make(max_ahead_s=1e9)
+    closed = threading.Event()
+
+    def endless() -> Routine:
+        try:
+            while True:
+                yield call(1)
+                yield tone(0.0)
+        finally:
+            closed.set()
+
+    job, outbox = bench.submit(endless())
+    _, other = bench.submit(counting(3))
+    await anext(outbox.pieces())
+    bench.worker.cancel(job)
+    await asyncio.wrap_future(job.ended)
+    assert closed.is_set()
+    with pytest.raises(Cancelled):
+        await heard(outbox)
+    assert await heard(other) == [0, 1, 2]
+    bench.worker.cancel(job)  # a second time, after its end: nothing happens
+
+
+async def test_a_deadline_ends_a_job_even_while_it_waits(make: Callable[..., Bench]) -> None:
+    bench = make()
+
+    def waiting() -> Routine:
+        yield Await(Future())
+
+    _, outbox = bench.submit(waiting(), deadline_s=bench.worker._clock() + 0.02)
+    with pytest.raises(DeadlineExceeded):
+        await heard(outbox)
+
+
+async def test_a_reader_that_stalls_holds_up_only_its_own_job(make: Callable[..., Bench]) -> None:
+    bench = make(max_ahead_s=2.0)
+    produced = 0
+
+    def long() -> Routine:
+        nonlocal produced
+        for _ in range(10):
+            yield call(0)
+            yield tone(0.0, RATE_HZ)
+            produced += 1
+
+    _, stalled = bench.submit(long())
+    _, other = bench.submit(counting(50))
+    assert len(await heard(other)) == 50
+    assert produced == 2
+    assert stalled.ahead_s == 2.0
+    assert len(await heard(stalled)) == 10 * RATE_HZ
+
+
+async def test_a_failed_wait_is_raised_inside_the_routine(make: Callable[..., Bench]) -> None:
+    failed: Future[None] = Future()
+    failed.set_exception(KeyError("lost"))
+
+    def routine() -> Routine:
+        try:
+            yield Await(failed)
+        except KeyError:
+            yield tone(4.0)
+
+    _, outbox = make().submit(routine())
+    assert await heard(outbox) == [4.0]
+
+
+async def test_stopping_ends_every_job_and_refuses_new_ones(make: Callable[..., Bench]) -> None:
+    bench = make()
+
+    def waiting() -> Routine:
+        yield Await(Future())
+
+    job, outbox = bench.submit(waiting())
+    await asyncio.to_thread(bench.worker.stop)
+    assert job.ended.done()
+    with pytest.raises(Draining):
+        await heard(outbox)
+    with pytest.raises(Draining):
+        bench.submit(counting(1))
+
+
+async def test_a_bug_in_a_routine_is_our_error_and_the_thread_lives_on(make: Callable[..., Bench]) -> None:
+    bench = make()
+
+    def buggy() -> Routine:
+        yield call(1)
+        raise ZeroDivisionError
+
+    _, outbox = bench.submit(buggy())
+    with pytest.raises(EngineError):
+        await heard(outbox)
+    _, after = bench.submit(counting(2))
+    assert await heard(after) == [0, 1]
