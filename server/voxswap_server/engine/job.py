@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from voxswap_server.domain import Notice
+
 Samples = NDArray[np.float32]
 
 
@@ -48,7 +50,23 @@ class Emit:
     samples: Samples
 
 
-Work = DeviceCall | Await | Emit
+@dataclass(frozen=True, slots=True)
+class UtteranceSpoken:
+    """An utterance is complete."""
+
+    semantic_tokens: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Something for the reader that is not audio, in its place between the pieces of audio."""
+
+    note: Notice | UtteranceSpoken
+
+
+Work = DeviceCall | Await | Emit | Tell
+Item = Samples | Notice | UtteranceSpoken
 Routine = Generator[Work, Any, None]
 
 
@@ -64,7 +82,7 @@ class Outbox:
         self._loop = loop
         self._on_taken = on_taken
         self._lock = threading.Lock()
-        self._pieces: deque[Samples] = deque()
+        self._items: deque[Item] = deque()
         self._waiting_samples = 0
         self._closed = False
         self._error: BaseException | None = None
@@ -76,11 +94,11 @@ class Outbox:
         with self._lock:
             return self._waiting_samples / self._rate_hz
 
-    def put(self, samples: Samples) -> None:
-        """Adds a piece (samples,); called by the device thread."""
+    def put(self, item: Item) -> None:
+        """Adds a piece of audio (samples,) or a note; called by the device thread."""
         with self._lock:
-            self._pieces.append(samples)
-            self._waiting_samples += samples.size
+            self._items.append(item)
+            self._waiting_samples += _samples_of(item)
         self._wake_reader()
 
     def close(self, error: BaseException | None = None) -> None:
@@ -91,8 +109,8 @@ class Outbox:
             self._closed, self._error = True, error
         self._wake_reader()
 
-    async def pieces(self) -> AsyncIterator[Samples]:
-        """Yields pieces in order until the outbox is closed.
+    async def items(self) -> AsyncIterator[Item]:
+        """Yields audio and notes in order until the outbox is closed.
 
         Raises:
             BaseException: the error it was closed with.
@@ -100,13 +118,13 @@ class Outbox:
         while True:
             self._changed.clear()
             with self._lock:
-                piece = self._pieces.popleft() if self._pieces else None
+                item = self._items.popleft() if self._items else None
                 closed = self._closed
-            if piece is not None:
-                yield piece
+            if item is not None:
+                yield item
                 # After the reader is done with it: audio counts as ahead until it was really sent.
                 with self._lock:
-                    self._waiting_samples -= piece.size
+                    self._waiting_samples -= _samples_of(item)
                 self._on_taken()
             elif closed:
                 if self._error is not None:
@@ -121,6 +139,10 @@ class Outbox:
         except RuntimeError:
             # The reader's loop is closed: nobody is left to tell.
             return
+
+
+def _samples_of(item: Item) -> int:
+    return item.size if isinstance(item, np.ndarray) else 0
 
 
 @dataclass(slots=True)

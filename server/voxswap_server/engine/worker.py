@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from voxswap_server.engine.job import Await, DeviceCall, Emit, Job, Outbox, Routine
+from voxswap_server.engine.job import Await, DeviceCall, Emit, Job, Outbox, Routine, Tell
 from voxswap_server.engine.scheduler import Candidate, SchedulerConfig, deadline_of, pick
 from voxswap_server.errors import Cancelled, DeadlineExceeded, Draining, EngineError, VoxswapError
 
@@ -229,8 +229,8 @@ class Worker:
         """Lets the routine run to its next wait, passing its audio on."""
         try:
             work = resume()
-            while isinstance(work, Emit):
-                self._emit(job, work)
+            while isinstance(work, Emit | Tell):
+                self._pass_on(job, work)
                 work = job.routine.send(None)
         except StopIteration:
             self._end(job, None)
@@ -242,11 +242,14 @@ class Worker:
         if isinstance(work, Await):
             work.future.add_done_callback(lambda _future: self.wake())
 
-    def _emit(self, job: Job, piece: Emit) -> None:
+    def _pass_on(self, job: Job, work: Emit | Tell) -> None:
+        if isinstance(work, Tell):
+            job.outbox.put(work.note)
+            return
         if job.first_audio_s is None:
             job.first_audio_s = self._clock()
-        job.sent_samples += piece.samples.size
-        job.outbox.put(piece.samples)
+        job.sent_samples += work.samples.size
+        job.outbox.put(work.samples)
 
     def _end(self, job: Job, error: BaseException | None) -> None:
         del self._jobs[job.number]

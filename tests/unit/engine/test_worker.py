@@ -61,7 +61,7 @@ async def make() -> AsyncIterator[Callable[..., Bench]]:
 
 
 async def heard(outbox: Outbox) -> list[float]:
-    return [float(value) for piece in [piece async for piece in outbox.pieces()] for value in piece]
+    return [float(value) for piece in [piece async for piece in outbox.items()] for value in piece]
 
 
 def tone(value: float, count: int = 1) -> Emit:
@@ -143,7 +143,7 @@ async def test_a_typed_error_reaches_the_reader_after_the_audio_before_it(make: 
         raise OutOfMemory("no room", retry_after_s=2.0)
 
     _, outbox = make().submit(routine())
-    pieces = outbox.pieces()
+    pieces = outbox.items()
     assert (await anext(pieces)).tolist() == [1.0]
     with pytest.raises(OutOfMemory, match="no room"):
         await anext(pieces)
@@ -183,7 +183,7 @@ async def test_cancelling_closes_the_routine_at_its_next_step_and_spares_the_oth
 
     job, outbox = bench.submit(endless())
     _, other = bench.submit(counting(3))
-    await anext(outbox.pieces())
+    await anext(outbox.items())
     bench.worker.cancel(job)
     await asyncio.wrap_future(job.ended)
     assert closed.is_set()
