@@ -27,6 +27,8 @@ test-all: setup
 
 check: lint type imports
 	$(BIN)/buf lint proto
+	$(BIN)/buf format --diff --exit-code proto
+	$(BIN)/buf breaking proto --against proto/voxswap-v1.binpb
 	$(BIN)/python proto/generate.py --check
 
 lint: setup
