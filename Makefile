@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 VERSIONS ?=
 CASES ?=
-SRC := server client model_store tests bench
+SRC := server client model_store proto tests bench
 
 .PHONY: setup demo test test-all check parity bench proto lint type imports fmt
 
