@@ -4,7 +4,7 @@ Knows nothing of torch, gRPC or files. The transports speak to the engine only t
 side can be replaced by a fake in a test. Units end the name; a field without one has none.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -170,7 +170,7 @@ SynthesisEvent = StreamStarted | AudioChunk | Notice | SynthesisDone
 class Synthesizer(Protocol):
     """Speaks a request."""
 
-    def synthesize(self, request: SynthesisRequest) -> AsyncIterator[SynthesisEvent]:
+    def synthesize(self, request: SynthesisRequest) -> AsyncGenerator[SynthesisEvent, None]:
         """Yields StreamStarted, then chunks and notices, then SynthesisDone.
 
         Closing the iterator (`aclose`, or cancelling the task that reads it) frees the job's slot at its next step.
@@ -310,7 +310,7 @@ class ModelAdmin(Protocol):
     async def pin_voice(self, voice_id: str) -> Resident: ...
     async def unpin_voice(self, voice_id: str) -> Resident: ...
     async def list_residents(self) -> Sequence[Resident]: ...
-    def watch_residents(self) -> AsyncIterator[ResidentEvent]: ...
+    def watch_residents(self) -> AsyncGenerator[ResidentEvent, None]: ...
     async def cache_stats(self) -> CacheStats: ...
 
 

@@ -2,6 +2,7 @@
 
 VoxswapError                                             INTERNAL
 ├─ RequestError      the caller must change something    INVALID_ARGUMENT
+│  ├─ InvalidFields     several things at once
 │  ├─ UnsupportedLanguage, TextTooLong, BadReferenceAudio
 │  ├─ VoiceNotFound                                      NOT_FOUND
 │  └─ VoiceExists                                        ALREADY_EXISTS
@@ -45,6 +46,15 @@ class RequestError(VoxswapError):
         super().__init__(message)
         self.field = field
         """Dotted path of the offending field in the request, or "" when it is the request as a whole."""
+
+
+class InvalidFields(RequestError):
+    """The request breaks rules that need no model to check; all of them are listed at once."""
+
+    def __init__(self, violations: Iterable[tuple[str, str]]) -> None:
+        self.violations = tuple(violations)
+        """(dotted path of the field, what is wrong with it), at least one."""
+        super().__init__("; ".join(f"{field}: {what}" for field, what in self.violations), field=self.violations[0][0])
 
 
 class UnsupportedLanguage(RequestError):
