@@ -1,0 +1,56 @@
+"""How a network takes over tensors that somebody else read: no copy that is not needed, no random start values.
+
+Knows nothing of files and of names: a module's parameter names are the stored names.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
+D = TypeVar("D")
+
+
+def parse_config(cls: type[D], config: Mapping[str, Any]) -> D:
+    """Builds a (nested, frozen) dataclass from plain JSON values.
+
+    Raises:
+        ValueError: a field is missing or is of another kind; the message names it.
+    """
+    return TypeAdapter(cls).validate_python(dict(config))
+
+
+def adopt(
+    build: Callable[[], M],
+    tensors: Mapping[str, Tensor],
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> M:
+    """A network around these tensors, in eval mode, without gradients.
+
+    A tensor that already has the dtype and the device is adopted as it is, so networks built from the same tensors
+    share their memory.
+
+    Raises:
+        ValueError: tensors are missing, left over or of another shape; the message names them.
+    """
+    with torch.device("meta"):
+        module = build()
+    wanted = module.state_dict()
+    _compare(wanted, tensors)
+    module.load_state_dict({name: tensors[name].to(device=device, dtype=dtype) for name in wanted}, assign=True)
+    return module.requires_grad_(requires_grad=False).eval()
+
+
+def _compare(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+    missing = sorted(wanted.keys() - given.keys())
+    unknown = sorted(given.keys() - wanted.keys())
+    if missing or unknown:
+        raise ValueError(f"tensors do not fit the network: missing {missing[:4]}, unknown {unknown[:4]}")
+    for name, tensor in wanted.items():
+        if tensor.shape != given[name].shape:
+            raise ValueError(f"tensor {name!r} is {tuple(given[name].shape)}, the network has {tuple(tensor.shape)}")

@@ -1,0 +1,112 @@
+"""HiFi-GAN generator: frames to samples (Kong et al. 2020; upstream models.Generator).
+
+Serves the VITS decoders (conditioned on the speaker) and, with other numbers and no condition, as the vocoder of v4.
+Knows nothing of what its frames are. Weight norm was folded when the checkpoint was imported.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SLOPE = 0.1
+LAST_SLOPE = 0.01
+_EDGE_KERNEL = 7
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorConfig:
+    in_width: int
+    initial_width: int
+    """Channels before the first upsampling; each upsampling halves them."""
+    rates: tuple[int, ...]
+    kernels: tuple[int, ...]
+    block_kernels: tuple[int, ...]
+    block_dilations: tuple[tuple[int, ...], ...]
+    condition_width: int | None = None
+    last_bias: bool = False
+
+    @property
+    def samples_per_frame(self) -> int:
+        total = 1
+        for rate in self.rates:
+            total *= rate
+        return total
+
+    @property
+    def reach_frames(self) -> int:
+        """Frames on either side that the samples of a frame depend on: followed back from the output."""
+        block = max(
+            sum((kernel // 2) * (dilation + 1) for dilation in dilations)
+            for kernel, dilations in zip(self.block_kernels, self.block_dilations, strict=True)
+        )
+        reach = _EDGE_KERNEL // 2
+        for rate, kernel in zip(reversed(self.rates), reversed(self.kernels), strict=True):
+            reach += block
+            padding = (kernel - rate) // 2
+            left = (reach - padding + kernel - 1) // rate
+            right = (reach + padding - 1) // rate + 1
+            reach = max(left, right)
+        return reach + _EDGE_KERNEL // 2
+
+
+class ResidualBlock(nn.Module):
+    """Pairs of convolutions, dilated and plain, each pair added to its input (ResBlock1)."""
+
+    def __init__(self, width: int, kernel: int, dilations: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dilated = nn.ModuleList(
+            nn.Conv1d(width, width, kernel, dilation=dilation, padding=dilation * (kernel // 2))
+            for dilation in dilations
+        )
+        self.plain = nn.ModuleList(nn.Conv1d(width, width, kernel, padding=kernel // 2) for _ in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, N) -> (B, C, N)."""
+        for dilated, plain in zip(self.dilated, self.plain, strict=True):
+            y = dilated(F.leaky_relu(x, SLOPE))
+            x = plain(F.leaky_relu(y, SLOPE, inplace=True)).add_(x)
+        return x
+
+
+class Stage(nn.Module):
+    """One upsampling and the mean of residual blocks of several kernel sizes."""
+
+    def __init__(self, config: GeneratorConfig, index: int) -> None:
+        super().__init__()
+        width = config.initial_width // 2 ** (index + 1)
+        rate, kernel = config.rates[index], config.kernels[index]
+        self.up = nn.ConvTranspose1d(2 * width, width, kernel, rate, padding=(kernel - rate) // 2)
+        self.blocks = nn.ModuleList(
+            ResidualBlock(width, *shape) for shape in zip(config.block_kernels, config.block_dilations, strict=True)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 2C, N) -> (B, C, rate * N)."""
+        x = self.up(F.leaky_relu(x, SLOPE))
+        total = self.blocks[0](x)
+        for block in list(self.blocks)[1:]:
+            total = total.add_(block(x))
+        return total.div_(len(self.blocks))
+
+
+class Generator(nn.Module):
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.pre = nn.Conv1d(config.in_width, config.initial_width, _EDGE_KERNEL, padding=_EDGE_KERNEL // 2)
+        self.condition = (
+            nn.Conv1d(config.condition_width, config.initial_width, 1) if config.condition_width is not None else None
+        )
+        self.stages = nn.ModuleList(Stage(config, index) for index in range(len(config.rates)))
+        width = config.initial_width // 2 ** len(config.rates)
+        self.post = nn.Conv1d(width, 1, _EDGE_KERNEL, padding=_EDGE_KERNEL // 2, bias=config.last_bias)
+
+    def forward(self, frames: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Frames (B, in_width, T), condition (B, condition_width, 1) -> (B, T * samples_per_frame) in -1..1."""
+        x = self.pre(frames)
+        if self.condition is not None:
+            x = x + self.condition(condition)
+        for stage in self.stages:
+            x = stage(x)
+        return torch.tanh(self.post(F.leaky_relu(x, LAST_SLOPE)))[:, 0]

@@ -1,0 +1,77 @@
+"""From semantic tokens and phones to the distribution of the latent frames (upstream models.TextEncoder, "enc_p").
+
+Knows nothing of the codebook that its content vectors come from, nor of what is made of its answer.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from voxswap_server.nn.mrte import Mrte, MrteConfig
+from voxswap_server.nn.relative_attention import EncoderConfig, RelativeEncoder
+
+FRAMES_PER_TOKEN = 2
+"""Latent frames (50 Hz) for one semantic token."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriorConfig:
+    content_width: int
+    """Of a codebook vector."""
+    phones: int
+    """Entries of the symbol table."""
+    latent_width: int
+    content_encoder: EncoderConfig
+    phone_encoder: EncoderConfig
+    joint_encoder: EncoderConfig
+    mrte: MrteConfig
+    speaker_width: int
+    projected_speaker: bool
+    """The speaker vector is mapped to the width of the MRTE first (v2Pro, v2ProPlus)."""
+    statistics: bool = True
+    """False: the hidden frames are the answer, there is no mean and no deviation (v3, v4)."""
+
+
+class PriorEncoder(nn.Module):
+    def __init__(self, config: PriorConfig) -> None:
+        super().__init__()
+        width = config.content_encoder.width
+        self.content_in = nn.Linear(config.content_width, width)
+        self.content_encoder = RelativeEncoder(config.content_encoder)
+        self.phone_embedding = nn.Embedding(config.phones, width)
+        self.phone_encoder = RelativeEncoder(config.phone_encoder)
+        self.speaker_in = nn.Linear(config.speaker_width, config.mrte.width) if config.projected_speaker else None
+        self.mrte = Mrte(config.mrte)
+        self.joint_encoder = RelativeEncoder(config.joint_encoder)
+        self.statistics = nn.Linear(width, 2 * config.latent_width) if config.statistics else None
+
+    def hidden(self, content: Tensor, phones: Tensor, speaker: Tensor, speed: float = 1.0) -> Tensor:
+        """Frames before the statistics.
+
+        Args:
+            content: (B, T, content_width), one codebook vector a token.
+            phones: (B, P) ids.
+            speaker: (B, speaker_width, 1).
+            speed: > 1 is faster: the frames are interpolated to int(2T / speed) + 1 of them; 1 leaves them alone.
+
+        Returns:
+            (B, frames, width)
+        """
+        # Each token stands for two equal frames; the map before the repetition costs half of the map after it.
+        x = self.content_in(content).repeat_interleave(FRAMES_PER_TOKEN, 1)
+        x = self.content_encoder(x)
+        text = self.phone_encoder(self.phone_embedding(phones))
+        speaker = speaker.transpose(1, 2)
+        x = self.mrte(x, text, self.speaker_in(speaker) if self.speaker_in else speaker)
+        x = self.joint_encoder(x)
+        if speed != 1:
+            x = F.interpolate(x.transpose(1, 2), int(x.shape[1] / speed) + 1, mode="linear").transpose(1, 2)
+        return x
+
+    def forward(self, content: Tensor, phones: Tensor, speaker: Tensor, speed: float = 1.0) -> tuple[Tensor, Tensor]:
+        """As `hidden`; returns mean and logarithm of the deviation, each (B, latent_width, frames)."""
+        if self.statistics is None:
+            raise ValueError("this prior has no statistics")
+        mean, log_std = self.statistics(self.hidden(content, phones, speaker, speed)).transpose(1, 2).chunk(2, 1)
+        return mean, log_std

@@ -1,0 +1,96 @@
+"""Transformer encoder with relative positions, as VITS has it (Kim et al. 2021; Shaw et al. 2018).
+
+Knows nothing of what its sequences mean. Sequences of a batch have one length: nothing is padded, nothing is masked.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    width: int
+    heads: int
+    layers: int
+    feed_forward_width: int
+    kernel: int
+    """Of the two convolutions of the feed-forward part."""
+    window: int = 4
+    """Positions further apart than this are told apart by content only."""
+
+
+class RelativeAttention(nn.Module):
+    """Self-attention whose heads share one learnt vector per offset, for the keys and for the values."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.window = config.window
+        head_width = config.width // config.heads
+        self.qkv = nn.Linear(config.width, 3 * config.width)
+        self.key_offsets = nn.Parameter(torch.empty(2 * config.window + 1, head_width))
+        self.value_offsets = nn.Parameter(torch.empty(2 * config.window + 1, head_width))
+        self.out = nn.Linear(config.width, config.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        B, T, C = x.shape
+        q, k, v = self.qkv(x).view(B, T, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, C/H)
+        q = q * q.shape[-1] ** -0.5
+        scores = q @ k.transpose(-1, -2)
+        by_offset = q @ self.key_offsets.T  # (B, H, T, 2w+1)
+        for offset, column, rows in self._offsets(T):
+            scores.diagonal(offset, -2, -1).add_(by_offset[:, :, rows, column])
+        weights = scores.softmax(-1)
+        band = torch.zeros_like(by_offset)
+        for offset, column, rows in self._offsets(T):
+            band[:, :, rows, column] = weights.diagonal(offset, -2, -1)
+        mixed = weights @ v + band @ self.value_offsets
+        return self.out(mixed.transpose(1, 2).reshape(B, T, C))
+
+    def _offsets(self, length: int) -> list[tuple[int, int, slice]]:
+        """Each offset within the window and the sequence, its column in a band, and the rows that have it."""
+        reach = min(self.window, length - 1)
+        return [
+            (offset, offset + self.window, slice(max(0, -offset), length - max(0, offset)))
+            for offset in range(-reach, reach + 1)
+        ]
+
+
+class FeedForward(nn.Module):
+    """Two convolutions that keep the length, with ReLU between them."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv1d(config.width, config.feed_forward_width, config.kernel, padding="same")
+        self.conv2 = nn.Conv1d(config.feed_forward_width, config.width, config.kernel, padding="same")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        return self.conv2(F.relu(self.conv1(x.transpose(1, 2)), inplace=True)).transpose(1, 2)
+
+
+class EncoderLayer(nn.Module):
+    """Attention and feed-forward, each followed by addition and normalisation."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.attention = RelativeAttention(config)
+        self.norm1 = nn.LayerNorm(config.width)
+        self.feed_forward = FeedForward(config)
+        self.norm2 = nn.LayerNorm(config.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        x = self.norm1(x + self.attention(x))
+        return self.norm2(x + self.feed_forward(x))
+
+
+class RelativeEncoder(nn.Sequential):
+    """(B, T, C) -> (B, T, C): the layers one after the other (upstream attentions.Encoder)."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__(*(EncoderLayer(config) for _ in range(config.layers)))
