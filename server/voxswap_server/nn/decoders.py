@@ -1,0 +1,55 @@
+"""Loads the decoder of any version: the table from a family of decoders to the class that builds it.
+
+Knows nothing of files; tensors and config are as the store wrote them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from voxswap_server.nn.decoder import Decoder
+from voxswap_server.nn.specs import spec_of
+from voxswap_server.nn.vits import Vits, VitsConfig
+
+Vocoder = Callable[[Tensor], Tensor]
+"""Mel frames (B, bands, T) to samples (B, n): a shared network, loaded once for all voices."""
+
+
+def load_decoder(
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    *,
+    vocoder: Vocoder | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Decoder:
+    """A decoder around stored tensors.
+
+    Args:
+        config: of the stored file; "version" says which row of the table it is.
+        tensors: adopted without a copy where dtype and device fit.
+        vocoder: the network that `spec_of(version).vocoder` names, where it names one.
+        dtype: of the computation.
+        device: where it runs.
+
+    Raises:
+        RequestError: the version is unknown.
+        ValueError: tensors and config do not fit the network.
+    """
+    family = spec_of(config["version"]).decoder
+    return _FAMILIES[family](config, tensors, vocoder, dtype, device)
+
+
+def _vits(
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    _vocoder: Vocoder | None,
+    dtype: torch.dtype,
+    device: torch.device | str,
+) -> Decoder:
+    return Vits.from_tensors(VitsConfig.from_dict(config), tensors, dtype=dtype, device=device)
+
+
+_FAMILIES = {"vits": _vits}
