@@ -41,16 +41,25 @@ def adopt(
     with torch.device("meta"):
         module = build()
     wanted = module.state_dict()
-    _compare(wanted, tensors)
+    check_fit(_shapes(wanted), _shapes(tensors))
     module.load_state_dict({name: tensors[name].to(device=device, dtype=dtype) for name in wanted}, assign=True)
     return module.requires_grad_(requires_grad=False).eval()
 
 
-def _compare(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def check_fit(wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> None:
+    """Compares the names and shapes that a network has with those that it is given.
+
+    Raises:
+        ValueError: some are missing, left over or of another shape; the message names them.
+    """
     missing = sorted(wanted.keys() - given.keys())
     unknown = sorted(given.keys() - wanted.keys())
     if missing or unknown:
         raise ValueError(f"tensors do not fit the network: missing {missing[:4]}, unknown {unknown[:4]}")
-    for name, tensor in wanted.items():
-        if tensor.shape != given[name].shape:
-            raise ValueError(f"tensor {name!r} is {tuple(given[name].shape)}, the network has {tuple(tensor.shape)}")
+    for name, shape in wanted.items():
+        if shape != given[name]:
+            raise ValueError(f"tensor {name!r} is {given[name]}, the network has {shape}")
