@@ -5,6 +5,7 @@ they call, and `Metrics` has them all. The registry is injected, so two servers 
 seconds and bytes. Thread-safe, as prometheus_client is.
 """
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -26,10 +27,18 @@ class Metrics:
     Args:
         registry: where they are registered.
         voice_labels: label the load and eviction counters by voice; the store bounds how many series that makes.
+        trace_id: of the request that a value is recorded for, "" for none; becomes the value's exemplar.
     """
 
-    def __init__(self, registry: CollectorRegistry, *, voice_labels: bool = False) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        voice_labels: bool = False,
+        trace_id: Callable[[], str] = str,
+    ) -> None:
         self._voice_labels = voice_labels
+        self._trace_id = trace_id
         voice = ("voice",) if voice_labels else ()
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -65,9 +74,9 @@ class Metrics:
         self._load = histogram("voice_load_seconds", "Time to make a voice resident.", LOAD_S, "source")
         self._loads = counter("voice_loads", "Voices made resident, by where they came from.", "source", *voice)
         self._load_failures = counter("voice_load_failures", "Loads that failed, by reason.", "reason", *voice)
-        self._swaps = counter("voice_swaps", "Requests whose voice was not on the device.")
+        self._swaps = counter("voice_swaps", "Loads for which another voice had to go.")
         self._evictions = counter("voice_evictions", "Voices taken out of memory, by reason.", "reason", *voice)
-        self._eviction_age = histogram("age_at_eviction_seconds", "Time since last use, of evicted voices.", AGE_S)
+        self._eviction_age = histogram("age_at_eviction_seconds", "Time since its load, of each evicted voice.", AGE_S)
         self._residents = gauge("voices_resident", "Voices in memory, by tier.", "tier")
         self._voice_bytes = gauge("voice_bytes", "Bytes of voices in memory.", "tier", "state")
         self._lookups = counter("cache_lookups", "Look-ups, by cache and result.", "cache", "result")
@@ -88,24 +97,23 @@ class Metrics:
     def waiting(self, count: int) -> None:
         self._waiting.set(count)
 
-    def queued(self, seconds: float, trace_id: str = "") -> None:
-        self._queue.observe(seconds, _exemplar(trace_id))
+    def queue(self, seconds: float) -> None:
+        self._queue.observe(seconds, self._exemplar())
 
-    def first_audio(self, seconds: float, *, warm: bool, trace_id: str = "") -> None:
-        self._first_audio.labels("warm" if warm else "cold").observe(seconds, _exemplar(trace_id))
+    def first_audio(self, seconds: float, *, warm: bool) -> None:
+        """`warm`: the voice was on the device when the request came."""
+        self._first_audio.labels("warm" if warm else "cold").observe(seconds, self._exemplar())
 
-    def audio(self, seconds: float) -> None:
-        self._audio.inc(seconds)
-
-    def synthesized(self, *, rtf: float, underrun_s: float, semantic_tokens: int, trace_id: str = "") -> None:
+    def spoken(self, *, audio_s: float, rtf: float, underrun_s: float, semantic_tokens: int) -> None:
         """A synthesis came to its end."""
-        self._rtf.observe(rtf, _exemplar(trace_id))
-        self._underrun.observe(underrun_s, _exemplar(trace_id))
+        self._audio.inc(audio_s)
         self._tokens.inc(semantic_tokens)
+        self._rtf.observe(rtf, self._exemplar())
+        self._underrun.observe(underrun_s, self._exemplar())
 
-    def released(self, seconds: float, trace_id: str = "") -> None:
+    def cancel_to_release(self, seconds: float) -> None:
         """A cancelled request holds nothing any more."""
-        self._released.observe(seconds, _exemplar(trace_id))
+        self._released.observe(seconds, self._exemplar())
 
     def stage(self, stage: str, seconds: float) -> None:
         self._stage.labels(stage).observe(seconds)
@@ -113,42 +121,46 @@ class Metrics:
     def batch(self, rows: int) -> None:
         self._batch.observe(rows)
 
-    def voice_loaded(self, voice_id: str, source: str, seconds: float) -> None:
-        """A voice became resident; `source` is the tier it came from: host or disk."""
+    def voice_loaded(self, voice_id: str, source: str, seconds: float, *, swapped: bool) -> None:
+        """A voice came to the device from the tier `source`; `swapped` when another one had to go for it."""
         self._load.labels(source).observe(seconds)
         self._loads.labels(source, *self._voice(voice_id)).inc()
+        self._swaps.inc(swapped)
 
     def voice_load_failed(self, voice_id: str, reason: str) -> None:
         self._load_failures.labels(reason, *self._voice(voice_id)).inc()
 
-    def voice_swapped(self) -> None:
-        """A request had to wait for its voice."""
-        self._swaps.inc()
-
-    def voice_evicted(self, voice_id: str, reason: str, idle_s: float) -> None:
-        """A voice left memory; `reason` is lru, ttl, memory, admin or reload, `idle_s` the time since its last use."""
+    def voice_evicted(self, voice_id: str, reason: str, age_s: float) -> None:
+        """A voice left memory; `reason` is lru, ttl, memory, admin or reload, `age_s` the time since its load."""
         self._evictions.labels(reason, *self._voice(voice_id)).inc()
-        self._eviction_age.observe(idle_s)
-
-    def residents(self, tier: str, count: int) -> None:
-        self._residents.labels(tier).set(count)
-
-    def voice_bytes(self, tier: str, *, leased: int, evictable: int) -> None:
-        self._voice_bytes.labels(tier, "leased").set(leased)
-        self._voice_bytes.labels(tier, "evictable").set(evictable)
+        self._eviction_age.observe(age_s)
 
     def lookup(self, cache: str, *, hit: bool) -> None:
         self._lookups.labels(cache, "hit" if hit else "miss").inc()
 
-    def device_memory(self, kind: str, size_bytes: int) -> None:
-        self._device_memory.labels(kind).set(size_bytes)
+    def tier_levels(
+        self,
+        tier: str,
+        *,
+        residents: Callable[[], float],
+        leased_bytes: Callable[[], float],
+        evictable_bytes: Callable[[], float],
+    ) -> None:
+        """Where the levels of a tier are read at each scrape; the functions must be quick and thread-safe."""
+        self._residents.labels(tier).set_function(residents)
+        self._voice_bytes.labels(tier, "leased").set_function(leased_bytes)
+        self._voice_bytes.labels(tier, "evictable").set_function(evictable_bytes)
+
+    def device_memory(self, kind: str, size_bytes: Callable[[], float]) -> None:
+        """Where one kind of the device's memory is read at each scrape: allocated, reserved, free and so on."""
+        self._device_memory.labels(kind).set_function(size_bytes)
 
     def _voice(self, voice_id: str) -> tuple[str, ...]:
         return (voice_id,) if self._voice_labels else ()
 
-
-def _exemplar(trace_id: str) -> dict[str, str] | None:
-    return {"trace_id": trace_id} if trace_id else None
+    def _exemplar(self) -> dict[str, str] | None:
+        trace_id = self._trace_id()
+        return {"trace_id": trace_id} if trace_id else None
 
 
 class MetricsServer:

@@ -40,23 +40,21 @@ def record_everything(metrics):
     metrics.request("voxswap.v1.SpeechService/Synthesize", "OK")
     metrics.running(2)
     metrics.waiting(3)
-    metrics.queued(0.02, "trace-q")
-    metrics.first_audio(0.3, warm=True, trace_id="trace-f")
+    metrics.queue(0.02)
+    metrics.first_audio(0.3, warm=True)
     metrics.first_audio(3.0, warm=False)
-    metrics.audio(1.5)
-    metrics.synthesized(rtf=0.25, underrun_s=0.0, semantic_tokens=75, trace_id="trace-s")
-    metrics.released(0.01)
+    metrics.spoken(audio_s=1.5, rtf=0.25, underrun_s=0.0, semantic_tokens=75)
+    metrics.cancel_to_release(0.01)
     metrics.stage("t2s", 0.004)
     metrics.batch(4)
-    metrics.voice_loaded("narrator", "disk", 0.2)
+    metrics.voice_loaded("narrator", "disk", 0.2, swapped=False)
+    metrics.voice_loaded("narrator", "host", 0.1, swapped=True)
     metrics.voice_load_failed("narrator", "VOICE_UNUSABLE")
-    metrics.voice_swapped()
     metrics.voice_evicted("narrator", "lru", 30.0)
-    metrics.residents("device", 2)
-    metrics.voice_bytes("device", leased=10, evictable=20)
+    metrics.tier_levels("device", residents=lambda: 2, leased_bytes=lambda: 10, evictable_bytes=lambda: 20)
     metrics.lookup("voices", hit=True)
     metrics.lookup("voices", hit=False)
-    metrics.device_memory("allocated", 1024)
+    metrics.device_memory("allocated", lambda: 1024)
 
 
 @pytest.fixture
@@ -85,6 +83,9 @@ def test_values_are_recorded_in_base_units(registry):
     assert value("voxswap_semantic_tokens_total") == 75
     assert value("voxswap_voice_bytes", {"tier": "device", "state": "evictable"}) == 20
     assert value("voxswap_cache_lookups_total", {"cache": "voices", "result": "miss"}) == 1
+    assert value("voxswap_voice_swaps_total") == 1
+    assert value("voxswap_voices_resident", {"tier": "device"}) == 2
+    assert value("voxswap_device_memory_bytes", {"kind": "allocated"}) == 1024
     assert value("voxswap_build_info", {"version": "1.2.3"}) == 1
 
 
@@ -111,22 +112,26 @@ def fetch(url, accept):
 
 
 def test_http_exposition_has_exemplars_for_openmetrics_only(registry):
-    record_everything(Metrics(registry))
+    record_everything(Metrics(registry, trace_id=lambda: "0af7651916cd43dd8448eb211c80319c"))
     with MetricsServer(registry, "127.0.0.1", 0) as server:
         kind, text = fetch(server.url, "application/openmetrics-text; version=1.0.0")
         plain_kind, plain_text = fetch(server.url, "text/plain")
     assert kind.startswith("application/openmetrics-text")
-    exemplars = {
-        (sample.name, sample.exemplar.labels["trace_id"])
+    traced = {
+        sample.name
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.exemplar
+        if sample.exemplar and sample.exemplar.labels == {"trace_id": "0af7651916cd43dd8448eb211c80319c"}
     }
-    assert ("voxswap_time_to_first_audio_seconds_bucket", "trace-f") in exemplars
-    assert ("voxswap_queue_seconds_bucket", "trace-q") in exemplars
-    assert ("voxswap_real_time_factor_bucket", "trace-s") in exemplars
+    assert traced == {
+        "voxswap_time_to_first_audio_seconds_bucket",
+        "voxswap_queue_seconds_bucket",
+        "voxswap_real_time_factor_bucket",
+        "voxswap_underrun_seconds_bucket",
+        "voxswap_cancel_to_release_seconds_bucket",
+    }
     assert plain_kind.startswith("text/plain")
-    assert "trace-f" not in plain_text
+    assert "0af7651916cd43dd" not in plain_text
 
 
 def test_the_server_frees_its_port(registry):
@@ -138,7 +143,8 @@ def test_the_server_frees_its_port(registry):
 
 def test_two_servers_do_not_share_numbers():
     first, second = CollectorRegistry(), CollectorRegistry()
-    Metrics(first).audio(1.0)
+    Metrics(first).lookup("voices", hit=True)
     Metrics(second)
-    assert first.get_sample_value("voxswap_audio_seconds_total") == 1.0
-    assert second.get_sample_value("voxswap_audio_seconds_total") == 0.0
+    labels = {"cache": "voices", "result": "hit"}
+    assert first.get_sample_value("voxswap_cache_lookups_total", labels) == 1.0
+    assert second.get_sample_value("voxswap_cache_lookups_total", labels) is None
