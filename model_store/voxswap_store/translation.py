@@ -97,7 +97,7 @@ class Translation:
         lengths = self.take(f"{source}.{_LENGTH_OF[direction]}", shape[0], *(1 for _ in shape[1:])).float()
         vectors = vectors.float()
         norms = torch.linalg.vector_norm(vectors, dim=tuple(range(1, len(shape))), keepdim=True)
-        folded = vectors * (lengths / norms)
+        folded: Tensor = vectors * (lengths / norms)
         if not torch.isfinite(folded).all():
             raise BadTensor(f"{source}.{direction}", "one of its vectors has no length, so it has no direction")
         return folded
