@@ -54,7 +54,8 @@ class PhiloxNoise:
 
     def __init__(self, seed: int, stream: int = 0) -> None:
         """`seed` is the request's; `stream` tells its utterances apart. Both are taken modulo 2**64."""
-        self._key = (seed & _WORD, stream & _WORD)
+        # Arrays of the exact type: numpy would take a tuple of large integers through floating point.
+        self._key = np.array((seed & _WORD, stream & _WORD), dtype=np.uint64)
 
     def latent(self, channels: int, start_frame: int, frames: int) -> Tensor:
         blocks = -(-channels // 8)  # whole blocks for each frame, so that a frame starts at a known counter
@@ -73,8 +74,8 @@ class PhiloxNoise:
 
     def _words(self, purpose: _Purpose, index: int, first: int, blocks: int) -> NDArray[np.uint64]:
         """Raw words (4 * blocks,) of the counters from (first, index, purpose) on."""
-        generator = np.random.Philox(key=self._key, counter=(first, index, int(purpose), 0))
-        return generator.random_raw(4 * blocks)
+        counter = np.array((first, index, int(purpose), 0), dtype=np.uint64)
+        return np.random.Philox(key=self._key, counter=counter).random_raw(4 * blocks)
 
 
 def _normal(words: NDArray[np.uint64]) -> NDArray[np.float32]:

@@ -60,7 +60,8 @@ class Draw(NamedTuple):
     stop: bool
     """The utterance ends; `token` is not part of it."""
     margin: float
-    """About how far a logit may move before the draw would be another; rounding below it is harmless."""
+    """How far logits may differ from each other's before the draw would be another: the size below which rounding is
+    harmless. Meant for small values; where three or more tokens nearly tie it may be too large."""
 
 
 class Survivors(NamedTuple):
@@ -71,7 +72,7 @@ class Survivors(NamedTuple):
     runner_up: int
     """The best id that was cut off, or -1."""
     margin: float
-    """How far the last place is from the cut: a difference of logits, or of probability mass after top-p."""
+    """How far the last place is from the cut, in logits; after top-p in probability mass, if that is less."""
 
 
 @dataclass(slots=True)
@@ -134,8 +135,11 @@ def survivors(scores: Floats, params: Sampling) -> Survivors:
     if params.top_k < within:
         inner = _top_k(scores[order[:within]], params.top_k)
         return Survivors(order[inner.kept], int(order[inner.runner_up]), inner.margin)
-    margin = float(np.abs(cumulative[max(0, within - 1) : within + 1] - params.top_p).min())
-    return Survivors(order[:within], int(order[within]) if within < order.shape[0] else _NOBODY, margin)
+    if within == order.shape[0]:
+        return Survivors(order, _NOBODY, float("inf"))
+    last, first_out = order[within - 1 : within + 1]
+    to_the_mass = float(np.abs(cumulative[within - 1 : within + 1] - params.top_p).min())
+    return Survivors(order[:within], int(first_out), min(to_the_mass, float(scores[last] - scores[first_out])))
 
 
 def _top_k(scores: Floats, k: int) -> Survivors:
@@ -162,12 +166,14 @@ def _race(scores: Floats, among: Survivors, params: Sampling, noise: NoiseSource
     clocks = noise.exponential(step, scores.shape[0]).numpy()[runners]
     # The logarithm of prob / noise, up to a constant: no underflow however cold it is.
     entries = scores[runners] / np.float32(temperature) - np.log(clocks)
-    inside = entries[: kept.shape[0]]
+    inside, outside = entries[: kept.shape[0]], entries[kept.shape[0] :]
     winner = int(inside.argmax())
-    lead = float(inside[winner] - np.partition(inside, -2)[-2]) * temperature
-    # A cut that moves by one place matters if it would take the winner away or let a faster runner in.
-    cut_matters = winner == inside.shape[0] - 1 or bool((entries[kept.shape[0] :] >= inside[winner]).any())
-    return int(kept[winner]), min(lead, cut_margin) if cut_matters or cut_margin == 0 else lead
+    margin = float(inside[winner] - np.partition(inside, -2)[-2]) * temperature
+    if winner == inside.shape[0] - 1 or cut_margin == 0:
+        margin = min(margin, cut_margin)  # the last place is the first to be cut
+    for entry in outside:  # it would have to pass the cut and win the race
+        margin = min(margin, max(cut_margin, float(inside[winner] - entry) * temperature))
+    return int(kept[winner]), margin
 
 
 def _best(scores: Floats, eos: int) -> tuple[int, float]:
