@@ -1,0 +1,60 @@
+"""What the parts of a voice weigh, and how they move between memories.
+
+A table from the kind of a part to two functions; knows nothing of residency or of files.
+"""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from voxswap_server.engine.voice import PromptAudio
+from voxswap_server.nn.t2s import T2S
+
+
+def size_of(value: object) -> int:
+    """Bytes of its tensors; memory that two of them share is counted once."""
+    storages = {
+        storage.data_ptr(): storage.nbytes() for storage in (tensor.untyped_storage() for tensor in _tensors(value))
+    }
+    return sum(storages.values())
+
+
+def copied_to(value: Any, device: torch.device) -> Any:
+    """A copy on another device, which shares nothing with the original."""
+    if isinstance(value, T2S):
+        return T2S(value.config, {name: _copied(tensor, device) for name, tensor in value.tensors.items()})
+    if isinstance(value, nn.Module):
+        return copy.deepcopy(value).to(device)
+    if isinstance(value, PromptAudio):
+        conditioning = value.conditioning
+        flow = conditioning.prompt
+        moved = flow and replace(flow, mel=_copied(flow.mel, device), features=_copied(flow.features, device))
+        return PromptAudio(
+            _copied(value.tokens, device),
+            replace(conditioning, speaker=_copied(conditioning.speaker, device), prompt=moved),
+        )
+    raise TypeError(f"a part of a voice is no {type(value).__name__}")
+
+
+def _copied(tensor: Tensor, device: torch.device) -> Tensor:
+    return tensor.to(device, copy=True)
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    if isinstance(value, T2S):
+        yield from value.tensors.values()
+    elif isinstance(value, nn.Module):
+        yield from value.parameters()
+        yield from value.buffers()
+    elif isinstance(value, PromptAudio):
+        yield value.tokens
+        yield value.conditioning.speaker
+        if value.conditioning.prompt is not None:
+            yield value.conditioning.prompt.mel
+            yield value.conditioning.prompt.features
+    else:
+        raise TypeError(f"a part of a voice is no {type(value).__name__}")

@@ -1,0 +1,255 @@
+"""Speaks a request: admit, lease the voice, front-end, submit, yield. Implements `domain.Synthesizer`.
+
+Knows nothing of gRPC and computes nothing itself: the front-end runs in a text pool, the networks on the device
+thread, codecs in an audio pool. One path serves every kind of call; a unary answer is the joined stream.
+"""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from voxswap_server.domain import (
+    AudioChunk,
+    Notice,
+    StreamStarted,
+    SynthesisDone,
+    SynthesisEvent,
+    SynthesisRequest,
+)
+from voxswap_server.engine.admission import Admission
+from voxswap_server.engine.job import Outbox, Samples, UtteranceSpoken
+from voxswap_server.engine.output import Encoded, OutputStream
+from voxswap_server.engine.parameters import resolve
+from voxswap_server.engine.pipeline import SpeechParams, speak
+from voxswap_server.engine.playback import Playback
+from voxswap_server.engine.prompts import Prompts
+from voxswap_server.engine.residency import Lease, Residency
+from voxswap_server.engine.text_encoder import TextEncoding, TextRoutine
+from voxswap_server.engine.voice import Voice
+from voxswap_server.engine.worker import Worker
+from voxswap_server.errors import DeadlineExceeded, RequestError, TextTooLong
+from voxswap_server.logs import annotate, current_trace_id
+from voxswap_server.text.languages import upstream_code
+
+
+class SynthesisMetrics(Protocol):
+    """What one request adds to the numbers."""
+
+    def queued(self, seconds: float, trace_id: str = "") -> None: ...
+    def first_audio(self, seconds: float, *, warm: bool, trace_id: str = "") -> None: ...
+    def audio(self, seconds: float) -> None: ...
+    def synthesized(self, *, rtf: float, underrun_s: float, semantic_tokens: int, trace_id: str = "") -> None: ...
+    def released(self, seconds: float, trace_id: str = "") -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechConfig:
+    """Limits of one request."""
+
+    max_text_characters: int = 20_000
+    text_look_ahead: int = 2
+    """Utterances whose phones may be ready before the device asks for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a synthesizer stands on; `app` puts it together."""
+
+    admission: Admission
+    residency: "Residency[Voice]"
+    text: TextEncoding
+    prompts: Prompts
+    worker: Worker
+    audio_pool: Executor
+    metrics: SynthesisMetrics
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What has been heard of a stream so far."""
+
+    playback: Playback
+    samples: int = 0
+    chunks: int = 0
+    utterances: int = 0
+    semantic_tokens: int = 0
+
+
+class EngineSynthesizer:
+    """The synthesis path of the server."""
+
+    def __init__(self, services: Services, config: SpeechConfig) -> None:
+        self._on = services
+        self._config = config
+
+    async def synthesize(self, request: SynthesisRequest) -> AsyncGenerator[SynthesisEvent, None]:
+        """As `domain.Synthesizer.synthesize`."""
+        accepted_s = self._on.clock()
+        self._check(request)
+        async with self._on.admission.turn(request.deadline_s) as queue_s:
+            self._on.metrics.queued(queue_s, current_trace_id())
+            async with self._lease(request) as lease:
+                events = self._speak(request, lease, _Tally(Playback(accepted_s)), queue_s)
+                try:
+                    async for event in events:
+                        yield event
+                finally:
+                    await events.aclose()
+
+    def _check(self, request: SynthesisRequest) -> None:
+        limit = self._config.max_text_characters
+        if len(request.text) > limit:
+            raise TextTooLong(
+                f"the text has {len(request.text)} characters; this server speaks at most {limit} a request",
+                field="text",
+            )
+        if not request.text.strip():
+            raise RequestError("the text is empty", field="text")
+
+    @asynccontextmanager
+    async def _lease(self, request: SynthesisRequest) -> AsyncIterator["Lease[Voice]"]:
+        """A lease, unless the deadline comes before the voice."""
+        deadline_s, leasing = request.deadline_s, self._on.residency.lease(request.voice_id)
+        try:
+            async with asyncio.timeout(None if deadline_s is None else deadline_s - self._on.clock()):
+                lease = await leasing.__aenter__()
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"the deadline of the request passed while voice {request.voice_id!r} was being loaded"
+            ) from None
+        try:
+            yield lease
+        finally:
+            await leasing.__aexit__(None, None, None)
+
+    async def _speak(
+        self, request: SynthesisRequest, lease: "Lease[Voice]", tally: _Tally, queue_s: float
+    ) -> AsyncGenerator[SynthesisEvent, None]:
+        voice, spec = lease.bundle, lease.bundle.spec
+        params = resolve(request, voice, seed=secrets.randbits(63))
+        code = upstream_code(request.language, spec.symbols)
+        segments = await self._on.text.segments(request.text, code, params.cut)
+        output = OutputStream(request.audio, spec.sample_rate_hz, whole=request.unary)
+        yield StreamStarted(
+            request_id=request.request_id,
+            voice_id=lease.voice_id,
+            encoding=request.audio.encoding,
+            sample_rate_hz=output.rate_hz,
+            channels=1,
+            model_generation=lease.generation,
+            cache_state=lease.cache_state,
+            load_ms=lease.load_ms,
+            seed=params.speech.seed,
+        )
+        texts = self._texts(segments, code, spec.symbols)
+        notices = set[Notice]()
+        async with self._job(request, voice, params.speech, texts, tally) as outbox:
+            async for item in outbox.items():
+                if isinstance(item, Notice):
+                    if item not in notices:
+                        notices.add(item)
+                        yield item
+                elif isinstance(item, UtteranceSpoken):
+                    tally.utterances += 1
+                    tally.semantic_tokens += item.semantic_tokens
+                elif (chunk := self._heard(await self._encode(output, item), output, lease, tally)) is not None:
+                    yield chunk
+        if (last := self._heard(await self._encode(output, None), output, lease, tally)) is not None:
+            yield last
+        yield self._done(output, tally, queue_s)
+
+    def _texts(self, segments: Sequence[str], code: str, symbols: str) -> Iterator[TextRoutine]:
+        """Routines that encode the segments; the front-end runs a few of them ahead."""
+        ahead: deque[TextRoutine] = deque()
+        for segment in segments:
+            ahead.append(self._on.text.utterance(segment, code, symbols))
+            if len(ahead) > self._config.text_look_ahead:
+                yield ahead.popleft()
+        yield from ahead
+
+    @asynccontextmanager
+    async def _job(
+        self, request: SynthesisRequest, voice: Voice, params: SpeechParams, texts: Iterator[TextRoutine], tally: _Tally
+    ) -> AsyncIterator[Outbox]:
+        """The request on the device thread. When the block ends, however it ends, the thread has let go of it."""
+        worker, clock = self._on.worker, self._on.clock
+        outbox = Outbox(voice.spec.sample_rate_hz, asyncio.get_running_loop(), worker.wake)
+        job = worker.submit(
+            request.request_id,
+            speak(voice, params, self._on.prompts.encode(voice, request.prompt), texts),
+            outbox,
+            rate_hz=voice.spec.sample_rate_hz,
+            accepted_s=tally.playback.accepted_s,
+            deadline_s=request.deadline_s,
+        )
+        try:
+            yield outbox
+        finally:
+            if not job.ended.done():
+                cancelled_s = clock()
+                worker.cancel(job)
+                # Shielded: the weights stay leased until the device thread does not touch them any more.
+                await _uninterrupted(asyncio.wrap_future(job.ended))
+                self._on.metrics.released(clock() - cancelled_s, current_trace_id())
+
+    async def _encode(self, output: OutputStream, samples: Samples | None) -> Encoded:
+        """Codecs run in a pool: an event loop that encodes MP3 serves nobody else meanwhile."""
+        loop = asyncio.get_running_loop()
+        if samples is None:
+            return await loop.run_in_executor(self._on.audio_pool, output.finish)
+        return await loop.run_in_executor(self._on.audio_pool, output.push, samples)
+
+    def _heard(self, encoded: Encoded, output: OutputStream, lease: "Lease[Voice]", tally: _Tally) -> AudioChunk | None:
+        """Books a chunk; None where the codec keeps everything for its next frame."""
+        start = tally.samples
+        tally.samples += encoded.samples
+        if not encoded.data:
+            return None
+        audio_s, first = encoded.samples / output.rate_hz, tally.chunks == 0
+        tally.playback.sent(audio_s, self._on.clock())
+        if first and tally.playback.ttfa_s is not None:
+            warm = lease.load_ms == 0
+            self._on.metrics.first_audio(tally.playback.ttfa_s, warm=warm, trace_id=current_trace_id())
+        self._on.metrics.audio(audio_s)
+        tally.chunks += 1
+        return AudioChunk(encoded.data, start, encoded.samples, tally.chunks - 1)
+
+    def _done(self, output: OutputStream, tally: _Tally, queue_s: float) -> SynthesisDone:
+        playback, audio_s = tally.playback, tally.samples / output.rate_hz
+        took_s = self._on.clock() - playback.accepted_s - queue_s
+        rtf, ttfa_s = took_s / audio_s if audio_s else 0.0, playback.ttfa_s or 0.0
+        self._on.metrics.synthesized(
+            rtf=rtf,
+            underrun_s=playback.underrun_s,
+            semantic_tokens=tally.semantic_tokens,
+            trace_id=current_trace_id(),
+        )
+        annotate(utterances=tally.utterances, semantic_tokens=tally.semantic_tokens)
+        return SynthesisDone(
+            samples=tally.samples,
+            ttfa_ms=ttfa_s * 1e3,
+            rtf=rtf,
+            underrun_ms=playback.underrun_s * 1e3,
+            queue_ms=queue_s * 1e3,
+            utterances=tally.utterances,
+            semantic_tokens=tally.semantic_tokens,
+        )
+
+
+async def _uninterrupted(future: "asyncio.Future[None]") -> None:
+    """Waits for a future even if the waiting task is cancelled meanwhile; the cancellation comes after it."""
+    cancelled = False
+    while not future.done():
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError

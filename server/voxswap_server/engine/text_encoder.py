@@ -1,0 +1,106 @@
+"""Text to what the networks take: phones from the front-end, features from BERT where a run is Chinese.
+
+The front-end runs in a pool of its own; BERT on the device. Knows nothing of voices beyond their symbol table.
+"""
+
+import asyncio
+from collections.abc import Generator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from voxswap_server.domain import CutMethod, Notice
+from voxswap_server.engine.job import Await, DeviceCall, Tell, Work
+from voxswap_server.engine.networks import SharedNetworks
+from voxswap_server.errors import AssetMissing
+from voxswap_server.nn.bert import TextEncoder
+from voxswap_server.text.frontend import TextFrontend, Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedText:
+    """An utterance as the networks take it."""
+
+    phones: Tensor
+    """(P,) long."""
+    bert: Tensor | None
+    """(bert_dim, P); None stands for zeros."""
+
+
+TextRoutine = Generator[Work, Any, EncodedText]
+
+_WITH_FEATURES = "zh"
+"""The one language whose runs have BERT features; all others have zeros (SPEC §2)."""
+
+
+class TextEncoding:
+    """The text half of a request.
+
+    Args:
+        frontend: text to phones.
+        executor: where the front-end runs.
+        networks: has "bert".
+    """
+
+    def __init__(self, frontend: TextFrontend, executor: Executor, networks: SharedNetworks) -> None:
+        self._frontend = frontend
+        self._executor = executor
+        self._networks = networks
+
+    async def segments(self, text: str, code: str, cut: CutMethod) -> list[str]:
+        """Cuts a text into utterances, off the event loop."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self._frontend.segment, text, code, cut)
+
+    def utterance(self, segment: str, code: str, symbols: str) -> TextRoutine:
+        """Starts the front-end on one utterance at once; the routine collects the result."""
+        return self._encoded(self._executor.submit(self._frontend.analyse, segment, code, symbols))
+
+    def transcript(self, text: str, code: str, symbols: str) -> TextRoutine:
+        """The same for the transcript of reference audio, which has rules of its own (SPEC §3)."""
+        return self._encoded(self._executor.submit(self._frontend.prompt, text, code, symbols))
+
+    def _encoded(self, pending: "Future[Utterance]") -> TextRoutine:
+        utterance: Utterance = yield Await(pending)
+        for notice in utterance.notices:
+            yield Tell(notice)
+        bert = None
+        if any(run.language == _WITH_FEATURES and run.word2ph for run in utterance.runs):
+            bert = yield from self._features(utterance)
+        return EncodedText(torch.tensor(utterance.phones, dtype=torch.long), bert)
+
+    def _features(self, utterance: Utterance) -> Generator[Work, Any, Tensor | None]:
+        """(bert_dim, P), zeros where a run is not Chinese; None, with a notice, while BERT is not installed."""
+        try:
+            encoder: TextEncoder = yield Await(self._networks.get("bert"))
+        except AssetMissing as missing:
+            yield Tell(Notice(missing.reason, f"Chinese is spoken without text features: {missing.message}"))
+            return None
+        features: Tensor = yield DeviceCall("bert", _run_bert, (encoder, utterance))
+        return features
+
+
+def _run_bert(calls: list[tuple[TextEncoder, Utterance]]) -> list[Tensor]:
+    return [_joined_features(encoder, utterance) for encoder, utterance in calls]
+
+
+def _joined_features(encoder: TextEncoder, utterance: Utterance) -> Tensor:
+    """(bert_dim, P): one call for each Chinese run, zeros for the phones of all others (SPEC §11.3)."""
+    covered = sum(len(run.phones) for run in utterance.runs)
+    if covered != len(utterance.phones):
+        raise ValueError(f"the runs have {covered} phones, the utterance {len(utterance.phones)}")
+    parts = [
+        encoder.features(run.norm_text, run.word2ph) if run.language == _WITH_FEATURES and run.word2ph else None
+        for run in utterance.runs
+    ]
+    width = next(part.shape[0] for part in parts if part is not None)
+    return torch.cat(
+        [
+            torch.zeros(width, len(run.phones)) if part is None else part.cpu()
+            for run, part in zip(utterance.runs, parts, strict=True)
+        ],
+        dim=1,
+    )
