@@ -27,18 +27,10 @@ class Metrics:
     Args:
         registry: where they are registered.
         voice_labels: label the load and eviction counters by voice; the store bounds how many series that makes.
-        trace_id: of the request that a value is recorded for, "" for none; becomes the value's exemplar.
     """
 
-    def __init__(
-        self,
-        registry: CollectorRegistry,
-        *,
-        voice_labels: bool = False,
-        trace_id: Callable[[], str] = str,
-    ) -> None:
+    def __init__(self, registry: CollectorRegistry, *, voice_labels: bool = False) -> None:
         self._voice_labels = voice_labels
-        self._trace_id = trace_id
         voice = ("voice",) if voice_labels else ()
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -97,23 +89,26 @@ class Metrics:
     def waiting(self, count: int) -> None:
         self._waiting.set(count)
 
-    def queue(self, seconds: float) -> None:
-        self._queue.observe(seconds, self._exemplar())
+    def queued(self, seconds: float, trace_id: str = "") -> None:
+        self._queue.observe(seconds, _exemplar(trace_id))
 
-    def first_audio(self, seconds: float, *, warm: bool) -> None:
+    def first_audio(self, seconds: float, *, warm: bool, trace_id: str = "") -> None:
         """`warm`: the voice was on the device when the request came."""
-        self._first_audio.labels("warm" if warm else "cold").observe(seconds, self._exemplar())
+        self._first_audio.labels("warm" if warm else "cold").observe(seconds, _exemplar(trace_id))
 
-    def spoken(self, *, audio_s: float, rtf: float, underrun_s: float, semantic_tokens: int) -> None:
+    def audio(self, seconds: float) -> None:
+        """So much more audio was sent."""
+        self._audio.inc(seconds)
+
+    def synthesized(self, *, rtf: float, underrun_s: float, semantic_tokens: int, trace_id: str = "") -> None:
         """A synthesis came to its end."""
-        self._audio.inc(audio_s)
         self._tokens.inc(semantic_tokens)
-        self._rtf.observe(rtf, self._exemplar())
-        self._underrun.observe(underrun_s, self._exemplar())
+        self._rtf.observe(rtf, _exemplar(trace_id))
+        self._underrun.observe(underrun_s, _exemplar(trace_id))
 
-    def cancel_to_release(self, seconds: float) -> None:
+    def released(self, seconds: float, trace_id: str = "") -> None:
         """A cancelled request holds nothing any more."""
-        self._released.observe(seconds, self._exemplar())
+        self._released.observe(seconds, _exemplar(trace_id))
 
     def stage(self, stage: str, seconds: float) -> None:
         self._stage.labels(stage).observe(seconds)
@@ -158,9 +153,9 @@ class Metrics:
     def _voice(self, voice_id: str) -> tuple[str, ...]:
         return (voice_id,) if self._voice_labels else ()
 
-    def _exemplar(self) -> dict[str, str] | None:
-        trace_id = self._trace_id()
-        return {"trace_id": trace_id} if trace_id else None
+
+def _exemplar(trace_id: str) -> dict[str, str] | None:
+    return {"trace_id": trace_id} if trace_id else None
 
 
 class MetricsServer:

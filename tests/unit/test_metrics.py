@@ -8,6 +8,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from voxswap_server.metrics import Metrics, MetricsServer
 
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
 PROMISED = {
     "voxswap_requests_total": {"method", "code"},
     "voxswap_requests_running": set(),
@@ -40,11 +42,12 @@ def record_everything(metrics):
     metrics.request("voxswap.v1.SpeechService/Synthesize", "OK")
     metrics.running(2)
     metrics.waiting(3)
-    metrics.queue(0.02)
-    metrics.first_audio(0.3, warm=True)
+    metrics.queued(0.02, TRACE)
+    metrics.first_audio(0.3, warm=True, trace_id=TRACE)
     metrics.first_audio(3.0, warm=False)
-    metrics.spoken(audio_s=1.5, rtf=0.25, underrun_s=0.0, semantic_tokens=75)
-    metrics.cancel_to_release(0.01)
+    metrics.audio(1.5)
+    metrics.synthesized(rtf=0.25, underrun_s=0.0, semantic_tokens=75, trace_id=TRACE)
+    metrics.released(0.01, TRACE)
     metrics.stage("t2s", 0.004)
     metrics.batch(4)
     metrics.voice_loaded("narrator", "disk", 0.2, swapped=False)
@@ -112,7 +115,7 @@ def fetch(url, accept):
 
 
 def test_http_exposition_has_exemplars_for_openmetrics_only(registry):
-    record_everything(Metrics(registry, trace_id=lambda: "0af7651916cd43dd8448eb211c80319c"))
+    record_everything(Metrics(registry))
     with MetricsServer(registry, "127.0.0.1", 0) as server:
         kind, text = fetch(server.url, "application/openmetrics-text; version=1.0.0")
         plain_kind, plain_text = fetch(server.url, "text/plain")
@@ -121,7 +124,7 @@ def test_http_exposition_has_exemplars_for_openmetrics_only(registry):
         sample.name
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.exemplar and sample.exemplar.labels == {"trace_id": "0af7651916cd43dd8448eb211c80319c"}
+        if sample.exemplar and sample.exemplar.labels == {"trace_id": TRACE}
     }
     assert traced == {
         "voxswap_time_to_first_audio_seconds_bucket",
@@ -131,7 +134,7 @@ def test_http_exposition_has_exemplars_for_openmetrics_only(registry):
         "voxswap_cancel_to_release_seconds_bucket",
     }
     assert plain_kind.startswith("text/plain")
-    assert "0af7651916cd43dd" not in plain_text
+    assert TRACE not in plain_text
 
 
 def test_the_server_frees_its_port(registry):
