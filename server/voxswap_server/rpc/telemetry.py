@@ -1,0 +1,156 @@
+"""What every call gets, unary or stream: ids, one canonical log line, a count, and errors as statuses.
+
+Knows nothing of what calls mean. Servicers raise errors of the tree; here, and nowhere else, they become statuses.
+"""
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
+from typing import Any, Protocol
+
+import grpc
+from grpc import aio
+
+from voxswap_server import logs
+from voxswap_server.errors import VoxswapError
+from voxswap_server.rpc.calls import Call, Context, open_call
+from voxswap_server.rpc.drain import Door
+from voxswap_server.rpc.status import code_of, status_of
+
+OUR_BUGS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
+PROBES = ("grpc.health.", "grpc.reflection.")
+"""Packages whose calls are neither work nor news."""
+OBSERVERS = ("voxswap.v1.ModelAdminService/WatchResidents",)
+"""Streams that never end by themselves."""
+
+Handler = Any  # grpc.RpcMethodHandler is generic over messages that an interceptor does not know
+Behavior = Callable[[Any, Context], Any]
+
+
+class RpcMetrics(Protocol):
+    def request(self, method: str, code: str) -> None:
+        """A request ended; `method` is package.Service/Method, `code` the name of its status code."""
+        ...
+
+
+class Telemetry(aio.ServerInterceptor):
+    """Wraps every handler of the server.
+
+    Args:
+        metrics: told of each request that ends.
+        door: which requests pass through.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, metrics: RpcMetrics, door: Door, clock: Callable[[], float] = time.monotonic) -> None:
+        self._metrics = metrics
+        self._door = door
+        self._clock = clock
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = handler_call_details.method.lstrip("/")
+        kind = ("stream" if handler.request_streaming else "unary", "stream" if handler.response_streaming else "unary")
+        inner = getattr(handler, "_".join(kind))
+        make = getattr(grpc, f"{'_'.join(kind)}_rpc_method_handler")
+        wrap = self._stream if handler.response_streaming else self._unary
+        return make(
+            wrap(method, inner),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _unary(self, method: str, inner: Behavior) -> Behavior:
+        async def answer(request: Any, context: Context) -> Any:
+            async with self._told(method, context) as call:
+                response = await inner(request, context)
+                await call.send_headers(context)
+                return response
+
+        return answer
+
+    def _stream(self, method: str, inner: Behavior) -> Behavior:
+        async def answer(request: Any, context: Context) -> None:
+            async with self._told(method, context) as call:
+                if not inspect.isasyncgenfunction(inner):
+                    await inner(request, context)  # writes to the context by itself
+                    return
+                # Closed here, whatever happens: a generator that is only dropped would end whenever it is collected.
+                async with aclosing(inner(request, context)) as responses:
+                    async for response in responses:
+                        await call.send_headers(context)
+                        await context.write(response)
+                await call.send_headers(context)
+
+        return answer
+
+    @asynccontextmanager
+    async def _told(self, method: str, context: Context) -> AsyncIterator[Call]:
+        call = open_call(method, context, self._clock)
+        error: BaseException | None = None
+        with logs.request_context(call.request_id, call.trace_id):
+            try:
+                with self._passage(method):
+                    yield call
+            except aio.AbortError:
+                raise  # a library's servicer has set the status itself
+            except asyncio.CancelledError as cancelled:
+                error = cancelled
+                if _is_cancelled():
+                    raise
+                await self._refuse(call, context, cancelled)
+            except Exception as failure:
+                error = failure
+                await self._refuse(call, context, failure)
+            finally:
+                self._tell(call, self._code(call, context, error), error)
+
+    def _passage(self, method: str) -> AbstractContextManager[None]:
+        if method.startswith(PROBES):
+            return nullcontext()
+        return self._door.observing() if method in OBSERVERS else self._door.working()
+
+    async def _refuse(self, call: Call, context: Context, error: BaseException) -> None:
+        await call.send_headers(context)
+        await context.abort_with_status(status_of(error, call.request_id))
+
+    def _code(self, call: Call, context: Context, error: BaseException | None) -> grpc.StatusCode:
+        """What the caller saw, or would have seen had it waited."""
+        if error is None:
+            return context.code() or grpc.StatusCode.OK
+        if _is_cancelled() or context.cancelled():
+            late = call.deadline_s is not None and self._clock() >= call.deadline_s
+            return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+        return code_of(error)
+
+    def _tell(self, call: Call, code: grpc.StatusCode, error: BaseException | None) -> None:
+        self._metrics.request(call.method, code.name)
+        level = logging.DEBUG if call.method.startswith(PROBES) else logging.INFO
+        fields: dict[str, Any] = {"reason": error.reason} if isinstance(error, VoxswapError) else {}
+        bug = error if code in OUR_BUGS else None
+        if error is not None and bug is None:
+            fields["error"] = str(error)
+        logs.canonical(
+            "rpc",
+            error=bug,
+            level=logging.ERROR if bug else level,
+            method=call.method,
+            code=code.name,
+            duration_s=self._clock() - call.started_s,
+            **fields,
+        )
+
+
+def _is_cancelled() -> bool:
+    """Whether this very task was asked to stop, rather than something that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,162 @@
+"""SpeechService. Knows nothing of how speech is made, nor of how errors travel."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from voxswap.v1 import speech_service_pb2, speech_service_pb2_grpc, synthesis_pb2
+from voxswap_server.domain import (
+    AudioChunk,
+    AudioEncoding,
+    CacheState,
+    Notice,
+    StreamStarted,
+    SynthesisDone,
+    SynthesisEvent,
+    SynthesisRequest,
+    Synthesizer,
+)
+from voxswap_server.errors import EngineError, NotBuilt, RequestError
+from voxswap_server.logs import annotate
+from voxswap_server.rpc.calls import CACHE_STATE_KEY, Context, current_call
+from voxswap_server.rpc.convert import events as messages
+from voxswap_server.rpc.convert import speech
+
+MESSAGE_RESERVE_BYTES = 64 * 1024
+"""Room in a message for everything beside the audio."""
+
+
+class SpeechServicer(speech_service_pb2_grpc.SpeechServiceServicer):
+    """Speaks.
+
+    Args:
+        synthesizer: the engine, or a fake of it.
+        max_message_bytes: what a client takes by default. A longer unary answer is refused, a longer chunk is cut.
+    """
+
+    def __init__(self, synthesizer: Synthesizer, max_message_bytes: int) -> None:
+        self._synthesizer = synthesizer
+        self._max_audio_bytes = max_message_bytes - MESSAGE_RESERVE_BYTES
+
+    async def Synthesize(
+        self, request: speech_service_pb2.SynthesizeRequest, context: Context
+    ) -> speech_service_pb2.SynthesizeResponse:
+        asked = _to_synthesis(request.text, request.config, unary=True)
+        async with aclosing(self._events(asked)) as events:
+            return await joined(events, self._max_audio_bytes)
+
+    async def SynthesizeStream(
+        self, request: speech_service_pb2.SynthesizeStreamRequest, context: Context
+    ) -> AsyncIterator[speech_service_pb2.SynthesizeStreamResponse]:
+        asked = _to_synthesis(request.text, request.config, unary=False)
+        async with aclosing(self._events(asked)) as events:
+            async for response in responses(events, self._max_audio_bytes):
+                yield response
+
+    async def StreamingSynthesize(
+        self, request_iterator: AsyncIterator[speech_service_pb2.StreamingSynthesizeRequest], context: Context
+    ) -> AsyncIterator[speech_service_pb2.StreamingSynthesizeResponse]:
+        raise NotBuilt("live streams are not in this release yet; use SynthesizeStream, one call for each text")
+        yield  # never reached: it makes this the generator that the surface promises
+
+    async def _events(self, asked: SynthesisRequest) -> AsyncGenerator[SynthesisEvent, None]:
+        """What the engine says, told to the log and the metadata on its way."""
+        annotate(voice=asked.voice_id, text_chars=len(asked.text))
+        rate_hz = 1
+        try:
+            async with aclosing(self._synthesizer.synthesize(asked)) as events:
+                async for event in events:
+                    if isinstance(event, StreamStarted):
+                        rate_hz = event.sample_rate_hz
+                        current_call().headers[CACHE_STATE_KEY] = event.cache_state
+                        annotate(swap=event.cache_state is not CacheState.DEVICE, load_s=event.load_ms / 1e3)
+                    elif isinstance(event, SynthesisDone):
+                        _annotate_done(event, rate_hz)
+                    yield event
+        except RequestError as error:
+            error.field = speech.FIELD_PATHS.get(error.field, error.field)
+            raise
+
+
+def _to_synthesis(text: str, config: synthesis_pb2.SpeechConfig, *, unary: bool) -> SynthesisRequest:
+    call = current_call()
+    return speech.to_synthesis(text, config, request_id=call.request_id, deadline_s=call.deadline_s, unary=unary)
+
+
+def _annotate_done(done: SynthesisDone, rate_hz: int) -> None:
+    annotate(
+        utterances=done.utterances,
+        audio_s=done.samples / rate_hz,
+        ttfa_s=done.ttfa_ms / 1e3,
+        rtf=done.rtf,
+        queue_s=done.queue_ms / 1e3,
+        underrun_s=done.underrun_ms / 1e3,
+    )
+
+
+async def responses(
+    events: AsyncIterator[SynthesisEvent], max_audio_bytes: int
+) -> AsyncIterator[speech_service_pb2.SynthesizeStreamResponse]:
+    """The messages of a stream; chunks are cut where a message would be too long, and numbered anew."""
+    encoding, sequence = AudioEncoding.PCM_S16, 0
+    async for event in events:
+        match event:
+            case AudioChunk():
+                for piece in messages.pieces(event, encoding, max_audio_bytes):
+                    chunk = messages.from_chunk(replace(piece, sequence=sequence))
+                    yield speech_service_pb2.SynthesizeStreamResponse(audio_chunk=chunk)
+                    sequence += 1
+            case StreamStarted():
+                encoding = event.encoding
+                yield speech_service_pb2.SynthesizeStreamResponse(started=messages.from_started(event))
+            case Notice():
+                yield speech_service_pb2.SynthesizeStreamResponse(warning=messages.from_notice(event))
+            case SynthesisDone():
+                yield speech_service_pb2.SynthesizeStreamResponse(done=messages.from_done(event))
+
+
+@dataclass(slots=True)
+class _Whole:
+    """A unary answer as it grows."""
+
+    audio: bytearray = field(default_factory=bytearray)
+    started: StreamStarted | None = None
+    done: SynthesisDone | None = None
+    notices: list[Notice] = field(default_factory=list)
+
+    def add(self, event: SynthesisEvent) -> None:
+        match event:
+            case AudioChunk():
+                self.audio += event.data
+            case StreamStarted():
+                self.started = event
+            case Notice():
+                self.notices.append(event)
+            case SynthesisDone():
+                self.done = event
+
+
+async def joined(events: AsyncIterator[SynthesisEvent], max_audio_bytes: int) -> speech_service_pb2.SynthesizeResponse:
+    """The one message of a unary answer.
+
+    Raises:
+        RequestError: the audio does not fit; raised as soon as that is known.
+        EngineError: the engine ended without a word.
+    """
+    whole = _Whole()
+    async for event in events:
+        whole.add(event)
+        if len(whole.audio) > max_audio_bytes:
+            raise RequestError(
+                f"the audio is longer than the {max_audio_bytes} bytes that fit one answer; use SynthesizeStream, "
+                "or a smaller encoding",
+                field="text",
+            )
+    if whole.started is None or whole.done is None:
+        raise EngineError("the synthesizer ended without telling how it went")
+    return speech_service_pb2.SynthesizeResponse(
+        audio_content=bytes(whole.audio),
+        started=messages.from_started(whole.started),
+        done=messages.from_done(whole.done),
+        warnings=[messages.from_notice(notice) for notice in whole.notices],
+    )
