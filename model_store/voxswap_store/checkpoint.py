@@ -11,7 +11,8 @@ from typing import Any, Literal
 from torch import Tensor
 
 from voxswap_store.errors import BadTensor, NotACheckpoint
-from voxswap_store.reader import Progress, read_contents
+from voxswap_store.progress import Progress
+from voxswap_store.reader import read_contents
 from voxswap_store.sandbox.limits import Limits
 from voxswap_store.versions import SovitsFacts
 from voxswap_store.weights import non_finite

@@ -51,7 +51,7 @@ def _layer(source: Translation, name: str, to: str, in_width: int) -> dict[str, 
         for branch in range(branches):
             one = f"{target}.branches.{branch}"
             _normed(source, f"{block}.convs.{branch}", f"{block}.bns.{branch}", one, width, width, 3)
-        for fusion in range(source.count(f"{block}.fuse_models.{{}}.local_att.0.weight")):
+        for fusion in source.numbers(f"{block}.fuse_models.{{}}.local_att.0.weight"):
             attention_width = _fusion(source, f"{block}.fuse_models.{fusion}", f"{target}.fusions.{fusion}", width)
         _normed(source, f"{block}.conv3", f"{block}.bn3", f"{target}.expand", out_width, width * branches, 1)
         if source.has(f"{block}.shortcut.0.weight"):

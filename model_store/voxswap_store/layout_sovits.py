@@ -180,7 +180,9 @@ def _encoder(source: Translation, prefix: str, to: str, width: int) -> dict[str,
 
 def _flow(source: Translation, latent_width: int, speaker_width: int) -> dict[str, Any]:
     """The couplings, in the order in which inference applies them: upstream's last first. Odd numbers are flips."""
-    names = [f"flow.flows.{index}" for index in range(0, 2 * _couplings(source), 2)]
+    names = [f"flow.flows.{index}" for index in source.numbers("flow.flows.{}.pre.weight", step=2)]
+    if not names:
+        raise BadTensor("flow.flows.0.pre.weight", "it is missing")
     width, half, _ = source.size(f"{names[0]}.pre.weight", 3)
     if 2 * half != latent_width:
         raise BadTensor(f"{names[0]}.pre.weight", f"it takes {half} channels, expected half of {latent_width}")
@@ -195,22 +197,9 @@ def _flow(source: Translation, latent_width: int, speaker_width: int) -> dict[st
     return {"width": latent_width, "couplings": len(names), "wn": configs[0]}
 
 
-def _couplings(source: Translation) -> int:
-    couplings = 0
-    while source.has(f"flow.flows.{2 * couplings}.pre.weight"):
-        couplings += 1
-    if not couplings:
-        raise BadTensor("flow.flows.0.pre.weight", "it is missing")
-    return couplings
-
-
 def wn(source: Translation, prefix: str, to: str, width: int, condition_width: int) -> dict[str, Any]:
     """One stack of gated convolutions, as the config of a Wn."""
-    layers = 0
-    while source.has(f"{prefix}.in_layers.{layers}.bias"):
-        layers += 1
-    if not layers:
-        raise BadTensor(f"{prefix}.in_layers.0.bias", "it is missing")
+    layers = source.count(f"{prefix}.in_layers.{{}}.bias")
     kernel = source.weight_size(f"{prefix}.in_layers.0", 3)[2]
     shifts = 2 * width * layers
     source.layer(f"{prefix}.cond_layer", f"{to}.condition", shifts, condition_width, 1, bias=shifts)

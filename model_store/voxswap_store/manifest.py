@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from voxswap_server.domain import CutMethod, Language, LanguageMode, SamplingParams
 from voxswap_server.errors import RequestError
-from voxswap_store.versions import LANGUAGES, SYMBOLS
+from voxswap_store.versions import LANGUAGES, SYMBOLS, Symbols, Version
 
 FORMAT: Final = 1
 """Version of the schema and of the stored tensors' names; another number is refused, never guessed at."""
@@ -24,11 +24,15 @@ ID_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 VoiceId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-Version = Literal["v1", "v2", "v2Pro", "v2ProPlus", "v3", "v4"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")]
 Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Text = Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
+
+
+def is_id(text: str) -> bool:
+    """Whether it may name a voice."""
+    return _ID.fullmatch(text) is not None
 
 
 def require_id(voice_id: str, *, field: str = "voice_id") -> str:
@@ -37,7 +41,7 @@ def require_id(voice_id: str, *, field: str = "voice_id") -> str:
     Raises:
         RequestError: it is none; ids are the only names of voices, so nothing that could be a path gets past here.
     """
-    if not _ID.fullmatch(voice_id):
+    if not is_id(voice_id):
         raise RequestError(
             f"voice id {voice_id[:80]!r} is not made of 1 to 64 of a-z 0-9 _ -, starting with a letter or a digit",
             field=field,
@@ -49,11 +53,13 @@ class BadManifest(ValueError):
     """The text is no manifest; the message says which line or key is wrong."""
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Refuses unknown keys, other kinds and changes."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class StoredFile(_Strict):
+class StoredFile(Strict):
     """One file beside the manifest."""
 
     name: FileName
@@ -67,7 +73,7 @@ class StoredFile(_Strict):
         return self
 
 
-class Files(_Strict):
+class Files(Strict):
     """What a voice is made of."""
 
     t2s: StoredFile
@@ -83,7 +89,7 @@ class Files(_Strict):
         return tuple(f for f in (self.t2s, self.decoder, self.prompt, self.reference, *self.auxiliary) if f)
 
 
-class PromptText(_Strict):
+class PromptText(Strict):
     """What is said in the reference audio."""
 
     transcript: Text = ""
@@ -97,7 +103,7 @@ class PromptText(_Strict):
         return Language(self.language, self.mode)
 
 
-class Defaults(_Strict):
+class Defaults(Strict):
     """What a request that does not say gets; None is the server's own."""
 
     top_k: Annotated[int, Field(ge=1, le=1025)] | None = None
@@ -114,7 +120,7 @@ class Defaults(_Strict):
         return SamplingParams(self.top_k, self.top_p, self.temperature, self.repetition_penalty)
 
 
-class Source(_Strict):
+class Source(Strict):
     """Where one half came from."""
 
     sha256: Sha256
@@ -124,7 +130,7 @@ class Source(_Strict):
     head: Annotated[str, StringConstraints(pattern=r"^(PK|0[0-6])$")] = "PK"
 
 
-class Origin(_Strict):
+class Origin(Strict):
     """Provenance."""
 
     t2s: Source
@@ -133,13 +139,13 @@ class Origin(_Strict):
     """Of the stored base that a LoRA was merged into."""
 
 
-class VoiceManifest(_Strict):
+class VoiceManifest(Strict):
     """A voice of the store."""
 
     format: Literal[1]
     voice_id: VoiceId
     version: Version
-    symbols: Literal["v1", "v2"]
+    symbols: Symbols
     """Symbol table of the phones."""
     languages: Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")], ...], Field(min_length=1)]
     """BCP-47 codes that the voice is offered for."""

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -23,12 +22,10 @@ from torch import Tensor
 import voxswap_store
 from voxswap_store import errors
 from voxswap_store.errors import CheckpointError, NotACheckpoint, OverLimit, TruncatedCheckpoint
+from voxswap_store.progress import Progress
 from voxswap_store.safetensors_header import BadHeader
 from voxswap_store.sandbox.limits import Limits
 from voxswap_store.weights import read_weights
-
-Progress = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all) while work goes on."""
 
 _START_BYTES: Final = 8192
 _STARTS: Final = {

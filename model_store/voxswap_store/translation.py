@@ -29,14 +29,21 @@ class Translation:
     def has(self, name: str) -> bool:
         return name in self._weight
 
-    def count(self, pattern: str) -> int:
-        """How many consecutive numbers from 0 the names have where `pattern` has "{}"."""
+    def numbers(self, pattern: str, step: int = 1) -> range:
+        """Numbers that the names have where `pattern` has "{}": 0, step, 2 step, and so on, or none at all."""
         before, after = (re.escape(part) for part in pattern.split("{}"))
         matcher = re.compile(f"{before}([0-9]{{1,4}}){after}")
         found = {int(match[1]) for name in self._weight if (match := matcher.fullmatch(name))}
-        if found != set(range(len(found))):
-            gap = min(set(range(len(found))) - found)
-            raise BadTensor(pattern.format(gap), "it is missing, although a later one is there")
+        expected = range(0, step * len(found), step)
+        if gaps := set(expected) - found:
+            raise BadTensor(pattern.format(min(gaps)), "it is missing, although a later one is there")
+        return expected
+
+    def count(self, pattern: str) -> int:
+        """How many consecutive numbers from 0 the names have where `pattern` has "{}": at least one."""
+        found = self.numbers(pattern)
+        if not found:
+            raise BadTensor(pattern.format(0), "it is missing")
         return len(found)
 
     def size(self, name: str, axes: int) -> tuple[int, ...]:

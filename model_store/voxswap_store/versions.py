@@ -14,8 +14,9 @@ from voxswap_server.errors import RequestError
 from voxswap_store.errors import MismatchedCheckpoints, NotACheckpoint, VersionUnclear
 
 Symbols = Literal["v1", "v2"]
+Version = Literal["v1", "v2", "v2Pro", "v2ProPlus", "v3", "v4"]
 
-SYMBOLS: Final[Mapping[str, Symbols]] = MappingProxyType(
+SYMBOLS: Final[Mapping[Version, Symbols]] = MappingProxyType(
     {"v1": "v1", "v2": "v2", "v2Pro": "v2", "v2ProPlus": "v2", "v3": "v2", "v4": "v2"}
 )
 """Symbol table of each version."""
@@ -36,8 +37,8 @@ _PLUS_GIN: Final = 1024
 class Guess:
     """Symbol table, model version, and whether the file is a LoRA."""
 
-    symbols: str
-    version: str
+    symbols: Symbols
+    version: Version
     lora: bool
 
 
@@ -107,21 +108,23 @@ def detect(facts: SovitsFacts, wanted: str = "", known: Mapping[str, Guess] = PR
         RequestError: the user's word contradicts the file, or is no version.
         NotACheckpoint: the tensors are those of no version.
     """
-    if wanted and wanted not in SYMBOLS:
-        raise RequestError(f"unknown model version {wanted!r}; choose one of {', '.join(SYMBOLS)}", field="version")
     lora = any(".lora_A." in name for name in facts.shapes)
     possible = _possible(facts, lora=lora)
-    if wanted:
-        if wanted not in possible:
-            raise RequestError(
-                f"the checkpoint has the tensors of {' or '.join(possible)}, not of {wanted}", field="version"
-            )
-        return Guess(SYMBOLS[wanted], wanted, lora)
-    version = possible[0] if len(possible) == 1 else _told(facts, possible, known)
+    version = _wanted(wanted, possible) or (possible[0] if len(possible) == 1 else _told(facts, possible, known))
     return Guess(SYMBOLS[version], version, lora)
 
 
-def _possible(facts: SovitsFacts, *, lora: bool) -> tuple[str, ...]:
+def _wanted(wanted: str, possible: tuple[Version, ...]) -> Version | None:
+    if wanted and wanted not in SYMBOLS:
+        raise RequestError(f"unknown model version {wanted!r}; choose one of {', '.join(SYMBOLS)}", field="version")
+    version = next((version for version in possible if version == wanted), None)
+    if wanted and version is None:
+        message = f"the checkpoint has the tensors of {' or '.join(possible)}, not of {wanted}"
+        raise RequestError(message, field="version")
+    return version
+
+
+def _possible(facts: SovitsFacts, *, lora: bool) -> tuple[Version, ...]:
     """The versions that are made of these tensors."""
     shapes = facts.shapes
     if lora or any(name.startswith("cfm.") for name in shapes):
@@ -133,17 +136,18 @@ def _possible(facts: SovitsFacts, *, lora: bool) -> tuple[str, ...]:
     return ("v1",) if shapes.get("enc_p.text_embedding.weight", ())[:1] == (_ROWS_V1,) else ("v2",)
 
 
-def _told(facts: SovitsFacts, possible: tuple[str, ...], known: Mapping[str, Guess]) -> str:
+def _told(facts: SovitsFacts, possible: tuple[Version, ...], known: Mapping[str, Guess]) -> Version:
     """Head first: only a trainer of that very version writes it."""
     told = HEADS.get(facts.head) or known.get(facts.start_md5)
     if told and told.version in possible:
         return told.version
-    if facts.config_version in possible:
-        return facts.config_version
+    for version in possible:
+        if version == facts.config_version:
+            return version
     raise VersionUnclear("v3 and v4 have the same tensors, and the checkpoint does not say which it is", possible)
 
 
-def require_same_symbols(version: str, phoneme_vocab_size: int) -> None:
+def require_same_symbols(version: Version, phoneme_vocab_size: int) -> None:
     """The T2S half must speak the phones of the SoVITS half; upstream never looks (SPEC §1.1).
 
     Raises:

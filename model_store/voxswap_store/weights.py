@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from voxswap_store.converted import Converted
+from voxswap_store.files import Sink
 from voxswap_store.safetensors_header import BadHeader, Header, TensorSpec, encode_header, load_order, read_header
 
 DTYPES: Final[Mapping[str, torch.dtype]] = {
@@ -78,11 +79,11 @@ def read_weights(file: BinaryIO, *, pin_memory: bool = False) -> Weights:
     return Weights(tensors, _json(header, _CONFIG), _json(header, _DIGESTS), block)
 
 
-def write_weights(file: BinaryIO, converted: Converted, extra: Mapping[str, str] | None = None) -> None:
+def write_weights(file: Sink, converted: Converted, extra: Mapping[str, str] | None = None) -> None:
     """Writes tensors in their order, with the config and the content address of each in the header.
 
     Args:
-        file: open for writing, at its start.
+        file: anything that can be written to.
         converted: what to write; tensors may be on any device and need not be contiguous.
         extra: more words for the header's metadata.
     """
@@ -95,7 +96,8 @@ def write_weights(file: BinaryIO, converted: Converted, extra: Mapping[str, str]
         _DIGESTS: json.dumps(digests, separators=(",", ":")),
     }
     file.write(encode_header(specs, metadata))
-    file.writelines(_bytes(prepared[spec.name]) for spec in specs)
+    for spec in specs:
+        file.write(_bytes(prepared[spec.name]))
 
 
 def _view(block: Tensor, spec: TensorSpec, begin: int) -> Tensor:

@@ -1,0 +1,146 @@
+"""The networks that all voices share: which there are, and where they lie once they are imported.
+
+Knows nothing of torch or of how they are converted. A network that is not installed is a typed error that says what it
+is for and how to get it.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
+
+import tomli_w
+from pydantic import Field, ValidationError
+
+from voxswap_server.errors import AssetMissing, RequestError
+from voxswap_store.files import hash_file
+from voxswap_store.manifest import Sha256, StoredFile, Strict
+
+MANIFEST: Final = "asset.toml"
+WEIGHTS: Final = "model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class AssetSpec:
+    """One row of the table."""
+
+    name: str
+    """Folder below `assets/`."""
+    title: str
+    needed_for: str
+    usual_place: str
+    """Where GPT-SoVITS keeps it, below `pretrained_models`."""
+
+
+_ROWS: Final = (
+    AssetSpec("hubert", "CN-HuBERT base", "encoding reference audio, every version", "chinese-hubert-base/"),
+    AssetSpec("bert", "Chinese RoBERTa large", "the prosody of Chinese text", "chinese-roberta-wwm-ext-large/"),
+    AssetSpec("eres2net", "ERes2NetV2", "v2Pro and v2ProPlus voices", "sv/pretrained_eres2netv2w24s4ep4.ckpt"),
+    AssetSpec("sovits_v3", "v3 base model", "importing v3 LoRA voices", "s2Gv3.pth"),
+    AssetSpec("sovits_v4", "v4 base model", "importing v4 LoRA voices", "gsv-v4-pretrained/s2Gv4.pth"),
+    AssetSpec(
+        "bigvgan", "BigVGAN v2 24 kHz", "speaking with v3 voices", "models--nvidia--bigvgan_v2_24khz_100band_256x/"
+    ),
+    AssetSpec("vocoder_v4", "v4 vocoder", "speaking with v4 voices", "gsv-v4-pretrained/vocoder.pth"),
+)
+ASSETS: Final[Mapping[str, AssetSpec]] = MappingProxyType({row.name: row for row in _ROWS})
+"""Every shared network, by its name."""
+
+
+class AssetManifest(Strict):
+    """`asset.toml`: what lies in the folder of an asset."""
+
+    format: Literal[1]
+    name: str
+    source_sha256: Sha256
+    """Of the file that the tensors came from."""
+    files: Annotated[tuple[StoredFile, ...], Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class AssetState:
+    """What the store knows of one row."""
+
+    spec: AssetSpec
+    manifest: AssetManifest | None
+    """None where it is not installed, or broken."""
+    problem: str = ""
+
+    @property
+    def bytes_total(self) -> int:
+        return sum(file.bytes for file in self.manifest.files) if self.manifest else 0
+
+
+def asset_spec(name: str) -> AssetSpec:
+    """The row of this name.
+
+    Raises:
+        RequestError: there is none; the message lists those that there are.
+    """
+    try:
+        return ASSETS[name]
+    except KeyError:
+        raise RequestError(f"unknown asset {name!r}; choose from {', '.join(ASSETS)}", field="asset") from None
+
+
+def asset_directory(root: Path, name: str) -> Path:
+    """Where an installed asset lies.
+
+    Raises:
+        AssetMissing: it is not installed, or broken; the message says what to do.
+    """
+    state = asset_state(root, name)
+    if state.manifest is None:
+        remedy = (
+            f"it is needed for {state.spec.needed_for}: run `voxswap assets import DIR` on a pretrained_models folder"
+        )
+        raise AssetMissing(state.spec.title, f"{state.problem}; {remedy}" if state.problem else remedy)
+    return root / "assets" / name
+
+
+def asset_state(root: Path, name: str) -> AssetState:
+    """Looks at one asset: its manifest, and the sizes of its files."""
+    spec = asset_spec(name)
+    directory = root / "assets" / name
+    try:
+        text = (directory / MANIFEST).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return AssetState(spec, None)
+    try:
+        manifest = _parse(text)
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        return AssetState(spec, None, f"its asset.toml cannot be read ({type(error).__name__})")
+    for file in manifest.files:
+        path = directory / file.name
+        if not path.is_file() or path.stat().st_size != file.bytes:
+            return AssetState(spec, None, f"its {file.name} is missing or cut short")
+    return AssetState(spec, manifest)
+
+
+def asset_states(root: Path) -> tuple[AssetState, ...]:
+    """Every row of the table."""
+    return tuple(asset_state(root, name) for name in ASSETS)
+
+
+def verify_asset(root: Path, name: str) -> None:
+    """Compares every byte with the manifest.
+
+    Raises:
+        AssetMissing: it is not installed, or damaged.
+    """
+    directory, manifest = asset_directory(root, name), asset_state(root, name).manifest
+    for file in manifest.files if manifest else ():
+        if hash_file(directory / file.name)[0] != file.sha256:
+            raise AssetMissing(ASSETS[name].title, f"its {file.name} is damaged; import it again")
+
+
+def format_asset(manifest: AssetManifest) -> str:
+    """The text of an `asset.toml`."""
+    return tomli_w.dumps(manifest.model_dump(mode="json"))
+
+
+def _parse(text: str) -> AssetManifest:
+    return AssetManifest.model_validate_json(json.dumps(tomllib.loads(text), default=str))

@@ -1,0 +1,311 @@
+"""The voices that there are.
+
+Knows nothing of torch or of how a voice is imported: it lists folders, reads their manifests, and changes them whole.
+A voice is asked for by its id and by nothing else; one that is broken is listed with its reason and hides no other.
+Every answer is as fresh as the disk: a look at a few sizes and times tells whether a manifest must be read again.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from watchfiles import awatch
+
+from voxswap_server.domain import VoiceChanges
+from voxswap_server.errors import VoiceExists, VoiceNotFound, VoiceUnusable
+from voxswap_store.edits import prompt_text, revised, store_prompt_files, with_sampling
+from voxswap_store.files import Staging, clear_abandoned, exclusive, hash_file, remove_directory, replace_file
+from voxswap_store.manifest import (
+    BadManifest,
+    StoredFile,
+    VoiceManifest,
+    format_manifest,
+    is_id,
+    parse_manifest,
+    require_id,
+)
+from voxswap_store.safetensors_header import BadHeader, read_header
+
+MANIFEST: Final = "voice.toml"
+_RESCAN_MS: Final = 5_000
+"""The watcher looks this often even when the system tells of no change: network disks tell of none."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceEntry:
+    """A voice that can be loaded."""
+
+    manifest: VoiceManifest
+    directory: Path
+    revision: str
+    """Content address: another revision is another voice under the same id."""
+
+    @property
+    def voice_id(self) -> str:
+        return self.manifest.voice_id
+
+    def path(self, file: StoredFile) -> Path:
+        """Where one of its files lies."""
+        return self.directory / file.name
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenVoice:
+    """A voice that is in the store and cannot be used."""
+
+    voice_id: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a voice."""
+
+    kind: Literal["added", "changed", "removed"]
+    voice_id: str
+    entry: VoiceEntry | BrokenVoice | None
+    """As it is now; None where it was removed."""
+
+
+_Signature = tuple[tuple[int, int, int], ...]
+_Known = tuple[_Signature, VoiceEntry | BrokenVoice]
+
+
+class Catalogue:
+    """Reads and changes the voices below one root; may be used from any thread and beside other processes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._voices = root / "voices"
+        self._lock = threading.Lock()
+        self._known: dict[str, _Known] = {}
+        clear_abandoned(root)
+
+    def ids(self) -> tuple[str, ...]:
+        """Of every voice, broken ones included, in order."""
+        return tuple(sorted(self._directories()))
+
+    def entries(self) -> tuple[VoiceEntry | BrokenVoice, ...]:
+        """Every voice, in the order of the ids."""
+        found = (self._look(voice_id) for voice_id in self.ids())
+        return tuple(entry for entry in found if entry is not None)
+
+    def get(self, voice_id: str) -> VoiceEntry:
+        """The voice of this id.
+
+        Raises:
+            VoiceNotFound: there is none.
+            VoiceUnusable: there is one, but something is wrong with it.
+        """
+        entry = self._look(voice_id) if is_id(voice_id) else None
+        if entry is None:
+            raise VoiceNotFound(voice_id[:80], self.ids())
+        if isinstance(entry, BrokenVoice):
+            raise VoiceUnusable(voice_id, entry.problem)
+        return entry
+
+    def validate(self, voice_id: str) -> VoiceEntry:
+        """The voice of this id, after every byte of it was compared with its manifest.
+
+        Raises:
+            VoiceNotFound, VoiceUnusable: as `get`.
+        """
+        entry = self.get(voice_id)
+        for file in entry.manifest.files.all():
+            if hash_file(entry.path(file)) != (file.sha256, file.bytes):
+                raise VoiceUnusable(voice_id, f"{file.name} is not the file that the manifest describes")
+        for part in (entry.manifest.files.t2s, entry.manifest.files.decoder, entry.manifest.files.prompt):
+            if part is not None:
+                _require_header(voice_id, entry.path(part))
+        return entry
+
+    async def watch(self, stop: asyncio.Event | None = None) -> AsyncIterator[Change]:
+        """Yields every change from now on, whoever makes it.
+
+        Args:
+            stop: ends the iteration when it is set.
+        """
+        await asyncio.to_thread(self._voices.mkdir, parents=True, exist_ok=True)
+        seen = await asyncio.to_thread(self._by_id)
+        async for _ in awatch(self._voices, stop_event=stop, yield_on_timeout=True, rust_timeout=_RESCAN_MS):
+            now = await asyncio.to_thread(self._by_id)
+            for change in _difference(seen, now):
+                yield change
+            seen = now
+
+    def install(self, staging: Staging, manifest: VoiceManifest, *, replace: bool = False) -> VoiceEntry:
+        """Makes a voice of a folder that holds its files.
+
+        Args:
+            staging: with the files that the manifest names.
+            manifest: of the new voice.
+            replace: put it in place of a voice of the same id; who has that one open keeps it.
+
+        Raises:
+            VoiceExists: there is one already, and `replace` is False.
+        """
+        target = self._voices / require_id(manifest.voice_id)
+        (staging.path / MANIFEST).write_text(format_manifest(manifest), encoding="utf-8")
+        with exclusive(self.root):
+            if replace and target.is_dir():
+                self._move_into(target, staging, manifest)
+            else:
+                try:
+                    staging.publish(target)
+                except FileExistsError:
+                    raise VoiceExists(manifest.voice_id) from None
+        return self.get(manifest.voice_id)
+
+    def update(self, voice_id: str, changes: VoiceChanges) -> VoiceEntry:
+        """Changes what the owner may change.
+
+        Raises:
+            VoiceNotFound, VoiceUnusable: as `get`.
+            RequestError: a value is not allowed; the message names it.
+        """
+        with exclusive(self.root), Staging(self.root) as staging:
+            entry = self.get(voice_id)
+            told = ("display_name", "description", "licence", "consent", "tags")
+            fields: dict[str, Any] = {k: v for k in told if (v := getattr(changes, k)) is not None}
+            if changes.sampling is not None:
+                fields["defaults"] = with_sampling(entry.manifest.defaults, changes.sampling)
+            if changes.prompt is not None:
+                files = entry.manifest.files
+                fields["files"] = files.model_copy(update=store_prompt_files(staging, changes.prompt, suffix=True))
+                fields["prompt"] = prompt_text(changes.prompt)
+            self._move_into(entry.directory, staging, revised(entry.manifest, fields))
+        return self.get(voice_id)
+
+    def keep_prompt(self, entry: VoiceEntry, prompt_file: StoredFile, staging: Staging) -> VoiceEntry:
+        """Adds the encoded prompt to a voice, so that nobody has to encode it again.
+
+        Nothing happens if the voice has changed since: an encoded prompt belongs to one revision.
+        """
+        with exclusive(self.root):
+            now = self.get(entry.voice_id)
+            if now.revision == entry.revision:
+                files = now.manifest.files.model_copy(update={"prompt": prompt_file})
+                self._move_into(now.directory, staging, revised(now.manifest, {"files": files}))
+        return self.get(entry.voice_id)
+
+    def delete(self, voice_id: str) -> None:
+        """Removes a voice, broken or not; who has it open keeps it.
+
+        Raises:
+            VoiceNotFound: there is none.
+        """
+        with exclusive(self.root):
+            directory = self._directories().get(voice_id)
+            if directory is None:
+                raise VoiceNotFound(voice_id[:80], self.ids())
+            if directory.is_symlink():
+                directory.unlink()
+            else:
+                remove_directory(self.root, directory)
+
+    def _directories(self) -> Mapping[str, Path]:
+        try:
+            return {path.name: path for path in self._voices.iterdir() if is_id(path.name) and path.is_dir()}
+        except FileNotFoundError:
+            return {}
+
+    def _by_id(self) -> dict[str, VoiceEntry | BrokenVoice]:
+        return {entry.voice_id: entry for entry in self.entries()}
+
+    def _look(self, voice_id: str) -> VoiceEntry | BrokenVoice | None:
+        """A voice as it is on the disk now; None where there is none."""
+        directory = self._voices / voice_id
+        signature = _signature(directory)
+        with self._lock:
+            known = self._known.get(voice_id)
+            if signature is None:
+                self._known.pop(voice_id, None)
+                return None
+        if known is not None and signature and known[0] == signature:
+            return known[1]
+        try:
+            entry: VoiceEntry | BrokenVoice = self._read(voice_id, directory)
+        except (BadManifest, OSError) as problem:
+            why = problem.strerror if isinstance(problem, OSError) else str(problem)
+            entry = BrokenVoice(voice_id, why or "it cannot be read")
+        with self._lock:
+            self._known[voice_id] = (signature, entry)
+        return entry
+
+    def _read(self, voice_id: str, directory: Path) -> VoiceEntry:
+        self._require_inside(directory / MANIFEST)
+        try:
+            manifest = parse_manifest((directory / MANIFEST).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise BadManifest("it has no voice.toml") from None
+        except UnicodeDecodeError:
+            raise BadManifest("voice.toml is not UTF-8") from None
+        if manifest.voice_id != voice_id:
+            raise BadManifest(f"voice.toml is that of {manifest.voice_id!r}")
+        for file in manifest.files.all():
+            self._require_inside(directory / file.name)
+            try:
+                size = (directory / file.name).stat().st_size
+            except FileNotFoundError:
+                raise BadManifest(f"{file.name} is missing") from None
+            if size != file.bytes:
+                raise BadManifest(f"{file.name} has {size} bytes instead of {file.bytes}")
+        return VoiceEntry(manifest, directory, manifest.revision)
+
+    def _require_inside(self, path: Path) -> None:
+        if not path.resolve().is_relative_to(self.root.resolve()):
+            raise BadManifest(f"{path.name} lies outside the store")
+
+    def _move_into(self, directory: Path, staging: Staging, manifest: VoiceManifest) -> None:
+        """New files first, then the manifest, which makes them the voice; last the files that nobody names any more."""
+        for file in manifest.files.all():
+            fresh = staging.path / file.name
+            if fresh.exists():
+                fresh.replace(directory / file.name)
+        replace_file(directory / MANIFEST, format_manifest(manifest).encode())
+        kept = {MANIFEST, *(file.name for file in manifest.files.all())}
+        for path in directory.iterdir():
+            if path.name not in kept and not path.is_dir():
+                path.unlink()
+
+
+def _signature(directory: Path) -> _Signature | None:
+    """Changes whenever a file of the folder is put in place of another, grows, shrinks or is touched.
+
+    None where there is no folder; () where it cannot be told, so that the manifest is read anyway.
+    """
+    if not directory.is_dir():
+        return None
+    try:
+        stats = [path.stat() for path in (directory, *sorted(directory.iterdir()))]
+    except OSError:  # a link to nowhere, or gone this moment
+        return ()
+    return tuple((s.st_ino, s.st_size, s.st_mtime_ns) for s in stats)
+
+
+def _require_header(voice_id: str, path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            read_header(file)
+    except BadHeader as error:
+        raise VoiceUnusable(voice_id, f"{path.name}: {error}") from None
+
+
+def _difference(
+    before: Mapping[str, VoiceEntry | BrokenVoice], now: Mapping[str, VoiceEntry | BrokenVoice]
+) -> Iterator[Change]:
+    for voice_id in sorted(before.keys() | now.keys()):
+        old, new = before.get(voice_id), now.get(voice_id)
+        if new is None:
+            yield Change("removed", voice_id, None)
+        elif old is None:
+            yield Change("added", voice_id, new)
+        elif _told(old) != _told(new):
+            yield Change("changed", voice_id, new)
+
+
+def _told(entry: VoiceEntry | BrokenVoice) -> str:
+    return entry.revision if isinstance(entry, VoiceEntry) else f"broken: {entry.problem}"
