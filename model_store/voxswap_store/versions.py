@@ -132,7 +132,7 @@ def _possible(facts: SovitsFacts, *, lora: bool) -> tuple[Version, ...]:
     if not any(name.startswith("dec.") for name in shapes):
         raise NotACheckpoint("its tensors are those of no SoVITS model: neither a `dec.` nor a `cfm.` is there")
     if "sv_emb.weight" in shapes:
-        return ("v2ProPlus",) if shapes["sv_emb.weight"][:1] == (_PLUS_GIN,) else ("v2Pro",)
+        return ("v2Pro", "v2ProPlus")
     return ("v1",) if shapes.get("enc_p.text_embedding.weight", ())[:1] == (_ROWS_V1,) else ("v2",)
 
 
@@ -144,6 +144,8 @@ def _told(facts: SovitsFacts, possible: tuple[Version, ...], known: Mapping[str,
     for version in possible:
         if version == facts.config_version:
             return version
+    if "v2ProPlus" in possible:  # the released sizes differ; any other size says what it is in one of the ways above
+        return "v2ProPlus" if facts.shapes["sv_emb.weight"][:1] == (_PLUS_GIN,) else "v2Pro"
     raise VersionUnclear("v3 and v4 have the same tensors, and the checkpoint does not say which it is", possible)
 
 
