@@ -18,7 +18,7 @@ from voxswap_server.domain import Prompt
 from voxswap_server.engine import stored_prompt
 from voxswap_server.engine.device import Device, give_back_to_the_system, is_exhausted
 from voxswap_server.engine.memory import copied_to, size_of
-from voxswap_server.engine.residency import DeviceOutOfMemory, LoadedPart, LoadPlan, PartPlan
+from voxswap_server.engine.residency.contract import DeviceOutOfMemory, LoadedPart, LoadPlan, PartPlan
 from voxswap_server.engine.voice import PromptAudio, Voice
 from voxswap_server.errors import VoiceUnusable
 from voxswap_server.nn.decoder import Decoder

@@ -6,9 +6,44 @@ Each is loaded at first use, once, off the device thread, and held from then on.
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import torch
 
 from voxswap_server.errors import AssetMissing
+from voxswap_server.nn.bert import TextEncoder
+from voxswap_server.nn.eres2net import SpeakerVectorNet
+from voxswap_server.nn.hubert import ContentEncoder
+from voxswap_store.assets import asset_directory
+
+
+class _FromDirectory(Protocol):
+    def __call__(self, directory: Path, *, dtype: torch.dtype, device: torch.device | str) -> Any: ...
+
+
+_NETWORKS: Final[Mapping[str, _FromDirectory]] = {
+    "hubert": ContentEncoder.from_directory,
+    "bert": TextEncoder.from_directory,
+    "eres2net": SpeakerVectorNet.from_directory,
+}
+"""Assets of the store that are networks of their own, and what reads them."""
+
+
+def network_loaders(
+    root: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> Mapping[str, Callable[[], Any]]:
+    """How each shared network is loaded from a store; `AssetMissing` while it is not installed."""
+
+    def load(name: str) -> Any:
+        directory = asset_directory(root, name)
+        try:
+            return _NETWORKS[name](directory, dtype=dtype, device=device)
+        except (OSError, ValueError) as error:
+            raise AssetMissing(name, f"what is installed cannot be used ({error}); import it again") from error
+
+    return {name: partial(load, name) for name in _NETWORKS}
 
 
 class SharedNetworks:
@@ -32,8 +67,3 @@ class SharedNetworks:
             if future is None or (future.done() and future.exception() is not None):
                 future = self._loaded[name] = self._executor.submit(self._loaders[name])
             return future
-
-    def available(self, name: str) -> bool:
-        """Whether it is loaded or can be; does not wait."""
-        future = self.get(name)
-        return not (future.done() and isinstance(future.exception(), AssetMissing))

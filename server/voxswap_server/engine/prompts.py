@@ -5,9 +5,10 @@ the cache knows no voice, no path and no request. Used by routines, so on the de
 """
 
 import hashlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -18,11 +19,11 @@ from voxswap_server.audio.decode import Decoded, decode
 from voxswap_server.domain import Prompt
 from voxswap_server.engine.job import Await, DeviceCall, Work
 from voxswap_server.engine.networks import SharedNetworks
+from voxswap_server.engine.prompt_audio import Encoders, encode_prompt_audio
 from voxswap_server.engine.text_encoder import EncodedText, TextEncoding
 from voxswap_server.engine.voice import PromptAudio, Voice
 from voxswap_server.errors import RequestError
 from voxswap_server.nn.decoder import Conditioning
-from voxswap_server.nn.reference import ReferenceFeatures, encode_reference
 from voxswap_server.text.languages import upstream_code
 
 
@@ -134,47 +135,18 @@ class Prompts:
     def _computed(self, voice: Voice, prompt: Prompt, text: EncodedText) -> Generator[Work, Any, PromptAudio]:
         clips: list[Decoded] = []
         for data in (prompt.audio, *prompt.auxiliary):
-            limits = {"max_s": self._config.max_audio_s, "max_bytes": self._config.max_audio_bytes}
-            clips.append((yield Await(self._executor.submit(decode, data, **limits))))
+            work = partial(decode, data, max_s=self._config.max_audio_s, max_bytes=self._config.max_audio_bytes)
+            clips.append((yield Await(self._executor.submit(work))))
         content = yield Await(self._networks.get("hubert"))
-        speaker_vector = None
-        if voice.spec.speaker_vector:
-            speaker_vector = (yield Await(self._networks.get("eres2net"))).vector
-        encoding = _Encoding(voice, tuple(clips), text.phones, content.features, speaker_vector)
-        audio: PromptAudio = yield DeviceCall("prompt", _run_encodings, encoding)
+        speaker_vector = (yield Await(self._networks.get("eres2net"))) if voice.spec.speaker_vector else None
+        encoders = Encoders(content.features, speaker_vector.vector if speaker_vector else None)
+        encoding = partial(encode_prompt_audio, voice.decoder, clips, text.phones, encoders)
+        audio: PromptAudio = yield DeviceCall("prompt", _run_encoding, encoding)
         return audio
 
 
-@dataclass(frozen=True, slots=True)
-class _Encoding:
-    """One call of the device."""
-
-    voice: Voice
-    clips: tuple[Decoded, ...]
-    phones: Tensor
-    content: Any
-    speaker_vector: Any
-
-    def run(self) -> PromptAudio:
-        main, *others = self.clips
-        spec, decoder = self.voice.spec, self.voice.decoder
-        references = [self._reference(main, self.content)]
-        if spec.auxiliary_references:
-            references += [self._reference(clip, None) for clip in others]
-        features = references[0].content
-        if features is None:
-            raise ValueError("the main reference has no content features")
-        tokens = decoder.prompt_tokens(features)
-        return PromptAudio(tokens, decoder.conditioning(references, tokens, self.phones))
-
-    def _reference(self, clip: Decoded, content: Any) -> ReferenceFeatures:
-        return encode_reference(
-            clip.samples, clip.rate_hz, self.voice.spec, content=content, speaker_vector=self.speaker_vector
-        )
-
-
-def _run_encodings(encodings: list[_Encoding]) -> list[PromptAudio]:
-    return [encoding.run() for encoding in encodings]
+def _run_encoding(calls: list[Callable[[], PromptAudio]]) -> list[PromptAudio]:
+    return [call() for call in calls]
 
 
 def _key(voice: Voice, prompt: Prompt, text: EncodedText) -> _Key:

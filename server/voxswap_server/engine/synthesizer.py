@@ -28,7 +28,8 @@ from voxswap_server.engine.parameters import resolve
 from voxswap_server.engine.pipeline import SpeechParams, speak
 from voxswap_server.engine.playback import Playback
 from voxswap_server.engine.prompts import Prompts
-from voxswap_server.engine.residency import Lease, Residency
+from voxswap_server.engine.residency.contract import Lease
+from voxswap_server.engine.residency.manager import ResidencyManager
 from voxswap_server.engine.text_encoder import TextEncoding, TextRoutine
 from voxswap_server.engine.voice import Voice
 from voxswap_server.engine.worker import Worker
@@ -61,7 +62,7 @@ class Services:
     """What a synthesizer stands on; `app` puts it together."""
 
     admission: Admission
-    residency: "Residency[Voice]"
+    residency: ResidencyManager[Voice]
     text: TextEncoding
     prompts: Prompts
     worker: Worker

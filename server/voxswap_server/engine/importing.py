@@ -1,0 +1,73 @@
+"""What the importer needs of the networks: is this clip usable, and the prompt encoded once and for all.
+
+Runs on the CPU, in whichever thread imports: the device belongs to the device thread.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from voxswap_server.audio.decode import Decoded, decode
+from voxswap_server.domain import Prompt
+from voxswap_server.engine import stored_prompt
+from voxswap_server.engine.networks import SharedNetworks
+from voxswap_server.engine.prompt_audio import Encoders, encode_prompt_audio
+from voxswap_server.engine.prompts import PromptConfig
+from voxswap_server.nn.decoders import load_decoder
+from voxswap_server.nn.reference import content_wave, mix_down
+from voxswap_server.nn.specs import spec_of
+from voxswap_server.text.frontend import TextFrontend
+from voxswap_server.text.languages import upstream_code
+from voxswap_store.converted import Converted
+
+
+class PromptImport:
+    """Checks and encodes the prompts of voices that are being imported.
+
+    Args:
+        networks: has "hubert", and "eres2net" for the versions that take it.
+        frontend: for transcripts.
+        config: limits of reference audio.
+    """
+
+    def __init__(self, networks: SharedNetworks, frontend: TextFrontend, config: PromptConfig) -> None:
+        self._networks = networks
+        self._frontend = frontend
+        self._config = config
+
+    def decoded(self, audio: bytes) -> Decoded:
+        """The samples of a clip.
+
+        Raises:
+            BadReferenceAudio: it cannot be read, or is larger than the limits.
+        """
+        return decode(audio, max_s=self._config.max_audio_s, max_bytes=self._config.max_audio_bytes)
+
+    def check_main(self, audio: bytes) -> None:
+        """The rules of a main reference: readable, 3 to 10 s.
+
+        Raises:
+            BadReferenceAudio: it breaks one.
+        """
+        clip = self.decoded(audio)
+        content_wave(mix_down(clip.samples), clip.rate_hz)
+
+    @torch.inference_mode()
+    def encode(self, prompt: Prompt, version: str, decoder: Converted) -> Mapping[str, Tensor]:
+        """Implements `voxswap_store.importer.EncodePrompt`.
+
+        Raises:
+            AssetMissing: a shared network is not installed.
+        """
+        spec = spec_of(version)
+        phones = torch.empty(0, dtype=torch.long)
+        if prompt.transcript.strip():
+            code = upstream_code(prompt.language, spec.symbols)
+            phones = torch.tensor(self._frontend.prompt(prompt.transcript, code, spec.symbols).phones)
+        clips = [self.decoded(clip) for clip in (prompt.audio, *prompt.auxiliary)]
+        content = self._networks.get("hubert").result()
+        speaker = self._networks.get("eres2net").result().vector if spec.speaker_vector else None
+        network = load_decoder(decoder.config, decoder.tensors)
+        encoded = encode_prompt_audio(network, clips, phones, Encoders(content.features, speaker))
+        return stored_prompt.to_tensors(encoded)

@@ -1,0 +1,105 @@
+"""The voices that there are, for their owners: the store and residency, joined. Implements `domain.VoiceLibrary`.
+
+Blocking work (disks, imports) runs in a pool; a change of the store reaches residency before the call returns.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from typing import Protocol, TypeVar
+
+from voxswap_server.domain import VoiceChanges, VoiceInfo, VoiceUpload
+from voxswap_server.engine.importing import PromptImport
+from voxswap_server.engine.residency.contract import VoiceState
+from voxswap_server.errors import AssetMissing, VoiceUnusable
+from voxswap_server.logs import audit
+from voxswap_server.nn.specs import spec_of
+from voxswap_store.catalogue import BrokenVoice, Catalogue, VoiceEntry
+from voxswap_store.importer import ImportRequest, import_voice
+
+T = TypeVar("T")
+
+
+class Residency(Protocol):
+    """What the library asks of the model manager."""
+
+    def voice_state(self, voice_id: str) -> VoiceState: ...
+    async def reload(self, voice_id: str) -> object: ...
+    async def unload_voice(self, voice_id: str, *, wait: bool = False) -> None: ...
+
+
+class StoreLibrary:
+    """The library of one store.
+
+    Args:
+        catalogue: the store.
+        residency: whose copies of a changed voice must follow.
+        prompts: checks and encodes the prompts of uploads.
+        pool: where disks are waited for.
+    """
+
+    def __init__(self, catalogue: Catalogue, residency: Residency, prompts: PromptImport, pool: Executor) -> None:
+        self._catalogue = catalogue
+        self._residency = residency
+        self._prompts = prompts
+        self._pool = pool
+
+    async def list_voices(self) -> Sequence[VoiceInfo]:
+        return [self._info(entry) for entry in await self._run(self._catalogue.entries)]
+
+    async def get_voice(self, voice_id: str) -> VoiceInfo:
+        try:
+            return self._info(await self._run(partial(self._catalogue.get, voice_id)))
+        except VoiceUnusable as error:
+            return self._info(BrokenVoice(voice_id, error.why))
+
+    async def create_voice(self, upload: VoiceUpload) -> VoiceInfo:
+        entry = await self._run(partial(self._import, upload))
+        audit("import", voice=entry.voice_id, version=entry.manifest.version, revision=entry.revision)
+        return self._info(entry)
+
+    async def update_voice(self, voice_id: str, changes: VoiceChanges) -> VoiceInfo:
+        if changes.prompt is not None:
+            await self._run(partial(self._prompts.check_main, changes.prompt.audio))
+        entry = await self._run(partial(self._catalogue.update, voice_id, changes))
+        audit("update", voice=voice_id, revision=entry.revision)
+        await self._residency.reload(voice_id)
+        return self._info(entry)
+
+    async def delete_voice(self, voice_id: str) -> None:
+        await self._run(partial(self._catalogue.delete, voice_id))
+        audit("delete", voice=voice_id)
+        await self._residency.unload_voice(voice_id)
+
+    def _import(self, upload: VoiceUpload) -> VoiceEntry:
+        request, check = ImportRequest.from_upload(upload), self._prompts.check_main
+        try:
+            return import_voice(request, self._catalogue.root, check_audio=check, encode_prompt=self._prompts.encode)
+        except AssetMissing:
+            # The voice is whole without its cached prompt: whoever speaks with it first is told what is missing.
+            return import_voice(request, self._catalogue.root, check_audio=check)
+
+    def _info(self, entry: VoiceEntry | BrokenVoice) -> VoiceInfo:
+        if isinstance(entry, BrokenVoice):
+            return VoiceInfo(entry.voice_id, "", (), 0, state="broken", problem=entry.problem, has_prompt=False)
+        manifest, state = entry.manifest, self._residency.voice_state(entry.voice_id)
+        return VoiceInfo(
+            voice_id=entry.voice_id,
+            version=manifest.version,
+            languages=manifest.languages,
+            sample_rate_hz=spec_of(manifest.version).sample_rate_hz,
+            display_name=manifest.display_name,
+            description=manifest.description,
+            licence=manifest.licence,
+            consent=manifest.consent,
+            tags=manifest.tags,
+            has_prompt=manifest.files.reference is not None,
+            state=state.state,
+            problem=state.problem,
+            bytes_total=manifest.bytes_total,
+            revision=entry.revision,
+        )
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
