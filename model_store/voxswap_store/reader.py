@@ -188,10 +188,11 @@ def _wait(
 ) -> int:
     deadline = time.monotonic() + limits.wall_s
     while True:
+        left_s = deadline - time.monotonic()
         try:
-            code = child.wait(timeout=0.05)
+            code = child.wait(timeout=min(0.05, max(left_s, 0)))
         except subprocess.TimeoutExpired:
-            if time.monotonic() > deadline:
+            if left_s <= 0:
                 raise OverLimit(f"reading it took longer than {limits.wall_s:g} s") from None
         else:
             if progress and not code:
