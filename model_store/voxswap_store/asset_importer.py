@@ -44,6 +44,8 @@ _TOKENIZER: Final = (
     "added_tokens.json",
 )
 
+CONFIG: Final = "config.json"
+
 
 @dataclass(frozen=True, slots=True)
 class FoundAsset:
@@ -105,6 +107,10 @@ def _install(asset: FoundAsset, root: Path, progress: StepProgress) -> AssetStat
         converted = _CONVERTERS.get(name, Converted)(tensors, dict(asset.config))
         stored = [staging.write(WEIGHTS, lambda sink: write_weights(sink, converted, {"format": "pt"}))]
         stored += [staging.write(text.name, _copy(text)) for text in asset.texts]
+        if converted.config and CONFIG not in (text.name for text in asset.texts):
+            # Worked out from the tensors, and kept where a network of Hugging Face's layout has its own.
+            told = json.dumps(converted.config, indent=1, sort_keys=True).encode()
+            stored.append(staging.write(CONFIG, lambda sink: sink.write(told) and None))
         source_sha256, _ = hash_file(asset.weights)
         manifest = AssetManifest(format=1, name=name, source_sha256=source_sha256, files=tuple(stored))
         (staging.path / MANIFEST).write_text(format_asset(manifest), encoding="utf-8")
