@@ -212,9 +212,8 @@ def test_senseless_parameters_are_refused(wrong):
 
 
 def test_limits():
-    assert token_limit(54) == 1350
-    assert token_limit(2) == 50
-    assert token_limit(1000) == 1500
+    assert token_limit(54) == 1500
+    assert token_limit(1) == 50
 
 
 @pytest.mark.parametrize("index", range(8))

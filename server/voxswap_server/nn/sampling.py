@@ -19,7 +19,8 @@ EOS_FREE_STEPS = 11
 MAX_STEPS = 1500
 """Upstream's limit on the tokens of one utterance (one minute)."""
 
-TOKENS_PER_SECOND = 25
+EARLY_STOP_RATE_HZ = 50
+"""Upstream allows so many tokens for each second of `max_sec`: twice the true rate."""
 
 _COLDEST = 1e-5
 """Lower temperatures are this one."""
@@ -95,7 +96,7 @@ class SamplerState:
 
 def token_limit(max_s: float) -> int:
     """Most tokens of one utterance for a checkpoint that was trained on at most `max_s` seconds."""
-    return min(MAX_STEPS, int(TOKENS_PER_SECOND * max_s))
+    return min(MAX_STEPS, int(EARLY_STOP_RATE_HZ * max_s))
 
 
 def draw(logits: Tensor, state: SamplerState, params: Sampling, noise: NoiseSource) -> Draw:
