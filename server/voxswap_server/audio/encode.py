@@ -95,7 +95,7 @@ def choose_rate(encoding: AudioEncoding, native_hz: int, *, asked_hz: int | None
         if asked_hz not in rates:
             raise RequestError(
                 f"{encoding.value} has no sample rate of {asked_hz} Hz; choices: {_listed(rates)}",
-                field="config.audio_config.sample_rate_hertz",
+                field="sample_rate_hz",
             )
         return asked_hz
     if native_hz in rates:
