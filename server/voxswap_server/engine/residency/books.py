@@ -1,0 +1,82 @@
+"""What the parts of the state machine share: ledgers, records, counters, and the effects of the step.
+
+Knows no rules. Whoever calls holds the lock.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from voxswap_server.domain import ResidentEvent
+from voxswap_server.engine.residency.contract import ResidencyConfig, ResidencyMetrics, VoiceLoader
+from voxswap_server.engine.residency.effects import Work, WorkKind
+from voxswap_server.engine.residency.ledger import Tier
+from voxswap_server.engine.residency.parts import PartStore
+from voxswap_server.engine.residency.policy import FailureCache
+from voxswap_server.engine.residency.voices import Generation, Roster, Voice
+
+
+class Books:
+    """The state of residency.
+
+    Args:
+        loader: does the blocking work.
+        config: budgets and patience.
+        metrics: counters, called as effects.
+        clock: monotonic seconds.
+        wall_clock: Unix seconds, for events.
+    """
+
+    def __init__(
+        self,
+        loader: VoiceLoader[Any],
+        config: ResidencyConfig,
+        metrics: ResidencyMetrics,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self.loader = loader
+        self.config = config
+        self.metrics = metrics
+        self.clock = clock
+        self.device = Tier("device", config.device_budget_bytes)
+        self.host = Tier("host", config.host_budget_bytes if loader.host_tier else 0)
+        self.store = PartStore(loader, self.device, self.host)
+        self.roster = Roster(self.store, clock)
+        self.failures = FailureCache(config.backoff_s, config.max_backoff_s, clock)
+        self.queue: list[Generation] = []
+        """Wait for room, first come first served."""
+        self.bringing: list[Generation] = []
+        """Hold their parts, and are loaded or assembled."""
+        self.hits = self.misses = self.loads = self.load_failures = 0
+        self.evictions: Counter[str] = Counter()
+        self.closing = False
+        self.dirty = False
+        """Something changed that may let something else begin."""
+        self._wall_clock = wall_clock
+        self._uses = itertools.count(1)
+
+    def evictable(self, asking: Voice) -> list[Generation]:
+        """Who may go for `asking` now, least recently used first."""
+        return self.roster.evictable(self.clock() - self.config.min_resident_s, asking)
+
+    def touch(self, generation: Generation) -> None:
+        """It is of use now."""
+        generation.used = next(self._uses)
+        generation.used_s = self.clock()
+
+    def tell(self, kind: str, voice: Voice, reason: str = "", *, size_bytes: int = 0, duration_ms: float = 0.0) -> None:
+        """An event for the watchers."""
+        event = ResidentEvent(kind, voice.voice_id, "device", reason, size_bytes, duration_ms, self._wall_clock())
+        self.store.effects.events.append(event)
+
+    def after(self, call: Callable[[], object]) -> None:
+        """Something to be called when the lock is free."""
+        self.store.effects.calls.append(call)
+
+    def ask(
+        self, kind: WorkKind, voice: Voice, run: Callable[[], Any], done: Callable[[Any, BaseException | None], None]
+    ) -> None:
+        """A blocking call of the loader."""
+        self.store.effects.works.append(Work(kind, voice.voice_id, run, done))
