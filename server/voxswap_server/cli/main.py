@@ -2,12 +2,18 @@
 
 import typer
 
+from voxswap_server.cli.serve import check_config, serve
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Many GPT-SoVITS voices from one server.")
 
 
 @app.callback()
 def _root() -> None:
     """Many GPT-SoVITS voices from one server."""
+
+
+app.command()(serve)
+app.command()(check_config)
 
 
 def main() -> None:

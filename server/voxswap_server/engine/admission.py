@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from voxswap_server.errors import DeadlineExceeded, Draining, Overloaded
+from voxswap_server.errors import DeadlineExceeded, Overloaded
 
 
 class AdmissionMetrics(Protocol):
@@ -37,10 +37,7 @@ class Admission:
         self._clock = clock
         self._running = 0
         self._queue: deque[asyncio.Future[None]] = deque()
-        self._draining = False
         self._mean_service_s = 1.0
-        self._empty = asyncio.Event()
-        self._empty.set()
 
     @asynccontextmanager
     async def turn(self, deadline_s: float | None) -> AsyncIterator[float]:
@@ -48,7 +45,6 @@ class Admission:
 
         Raises:
             Overloaded: the queue is full; `retry_after_s` estimates when it will not be.
-            Draining: the server is shutting down.
             DeadlineExceeded: the deadline came first.
         """
         asked_s = self._clock()
@@ -62,18 +58,7 @@ class Admission:
             self._mean_service_s += 0.1 * (self._clock() - started_s - self._mean_service_s)
             self._leave()
 
-    async def drain(self) -> None:
-        """Refuses newcomers and whoever waits, and returns when the last turn has ended."""
-        self._draining = True
-        while self._queue:
-            waiter = self._queue.popleft()
-            if not waiter.done():
-                waiter.set_exception(_draining())
-        await self._empty.wait()
-
     async def _enter(self, deadline_s: float | None) -> None:
-        if self._draining:
-            raise _draining()
         if self._running < self._config.max_running and not self._queue:
             self._take_seat()
             return
@@ -106,7 +91,6 @@ class Admission:
 
     def _take_seat(self) -> None:
         self._running += 1
-        self._empty.clear()
 
     def _leave(self) -> None:
         self._running -= 1
@@ -115,14 +99,8 @@ class Admission:
             if not waiter.done():
                 self._take_seat()
                 waiter.set_result(None)
-        if self._running == 0:
-            self._empty.set()
         self._report()
 
     def _report(self) -> None:
         self._metrics.running(self._running)
         self._metrics.waiting(len(self._queue))
-
-
-def _draining() -> Draining:
-    return Draining("the server is shutting down; try another one")

@@ -82,6 +82,18 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def default_budgets(device: Device) -> tuple[int, int]:
+    """Bytes for voices on the device and on the host, where the settings leave them open.
+
+    A CPU gives voices half of its memory and has no other tier; a GPU gives them most of its own, and half of the
+    host's for those that have to leave it.
+    """
+    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    if not device.is_cuda:
+        return host, 0
+    return device.memory_bytes()["total"] * 8 // 10, host
+
+
 def is_exhausted(error: BaseException) -> bool:
     """Whether this is the device (or the machine) running out of memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):

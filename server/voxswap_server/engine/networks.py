@@ -41,7 +41,8 @@ def network_loaders(
         try:
             return _NETWORKS[name](directory, dtype=dtype, device=device)
         except (OSError, ValueError) as error:
-            raise AssetMissing(name, f"what is installed cannot be used ({error}); import it again") from error
+            problem = error.strerror if isinstance(error, OSError) else error  # never a path
+            raise AssetMissing(name, f"what is installed cannot be used ({problem}); import it again") from error
 
     return {name: partial(load, name) for name in _NETWORKS}
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from voxswap_server.engine.admission import Admission, AdmissionConfig
-from voxswap_server.errors import DeadlineExceeded, Draining, Overloaded
+from voxswap_server.errors import DeadlineExceeded, Overloaded
 
 
 class Levels:
@@ -99,20 +99,3 @@ async def test_a_seat_given_to_one_who_leaves_at_that_moment_goes_to_the_next() 
     tasks[2].cancel()
     await asyncio.gather(tasks[2], return_exceptions=True)
     assert levels.now["running"] == 0
-
-
-async def test_draining_refuses_newcomers_and_waiters_and_lets_the_others_finish() -> None:
-    admission, _ = build(max_running=1, max_waiting=4)
-    tasks, leave, entered = await start(admission, 2)
-    drained = asyncio.create_task(admission.drain())
-    await asyncio.sleep(0)
-    with pytest.raises(Draining):
-        async with admission.turn(None):
-            pass
-    with pytest.raises(Draining):
-        await tasks[1]
-    assert not drained.done()
-    leave.set()
-    await drained
-    assert entered == [0]
-    await tasks[0]

@@ -1,0 +1,243 @@
+"""The composition root: settings -> store -> engine -> servicers -> servers, and down again in the opposite order.
+
+The only file that sees everything.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+
+import structlog
+import torch
+from prometheus_client import CollectorRegistry
+
+import voxswap_server
+from voxswap_server.domain import AudioFormat, SynthesisRequest
+from voxswap_server.engine.admission import Admission
+from voxswap_server.engine.device import Device, default_budgets, is_exhausted, open_device
+from voxswap_server.engine.importing import PromptImport
+from voxswap_server.engine.library import StoreLibrary
+from voxswap_server.engine.loader import StoreLoader
+from voxswap_server.engine.networks import SharedNetworks, network_loaders
+from voxswap_server.engine.prompts import Prompts
+from voxswap_server.engine.residency import ResidencyConfig, ResidencyManager
+from voxswap_server.engine.synthesizer import EngineSynthesizer, Services
+from voxswap_server.engine.text_encoder import TextEncoding
+from voxswap_server.engine.voice import Voice
+from voxswap_server.engine.worker import Worker
+from voxswap_server.errors import VoxswapError
+from voxswap_server.logs import configure
+from voxswap_server.metrics import Metrics, MetricsServer
+from voxswap_server.rpc.server import RpcServer
+from voxswap_server.rpc.server import Services as RpcServices
+from voxswap_server.settings import Settings, unknown_variables
+from voxswap_server.text.frontend import TextFrontend
+from voxswap_store.catalogue import Catalogue
+
+log = structlog.get_logger(__name__)
+
+RELIEF_BYTES = 256 * 2**20
+"""How much is evicted when a computation finds the device full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Everything behind the transports."""
+
+    device: Device
+    catalogue: Catalogue
+    residency: ResidencyManager[Voice]
+    worker: Worker
+    admission: Admission
+    synthesizer: EngineSynthesizer
+    library: StoreLibrary
+    speakers: Speakers
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that serves."""
+
+    engine: Engine
+    rpc: RpcServer
+    registry: CollectorRegistry
+    metrics_url: str
+    """"" when metrics are off."""
+
+
+@asynccontextmanager
+async def running(settings: Settings, registry: CollectorRegistry | None = None) -> AsyncIterator[Running]:
+    """A server, from its start to its drain.
+
+    Raises:
+        VoxswapError: a setting cannot be honoured (the device is not there, say).
+        OSError: an address cannot be bound.
+    """
+    registry = registry or CollectorRegistry()
+    metrics = Metrics(registry, voice_labels=settings.metrics.voice_labels)
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(_engine(settings, metrics))
+        metrics.build(version=voxswap_server.__version__, torch=torch.__version__, device=str(engine.device.device))
+        services = RpcServices(engine.synthesizer, engine.library, engine.residency, engine.speakers)
+        rpc = RpcServer(services, settings.rpc, metrics)
+        await rpc.start()
+        stack.push_async_callback(rpc.drain)
+        url = _serve_metrics(settings, registry, stack)
+        _publish_levels(engine, metrics)
+        stack.push_async_callback(_ended, asyncio.create_task(_follow_store(engine, rpc)))
+        await _make_ready(settings, engine, rpc)
+        yield Running(engine, rpc, registry, url)
+
+
+async def serve(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT, then drains."""
+    configure(settings.logs)
+    for line in unknown_variables():
+        log.warning("environment", problem=line)
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings) as server:
+        log.info(
+            "serving",
+            address=settings.rpc.address,
+            port=server.rpc.port,
+            metrics=server.metrics_url,
+            device=str(server.engine.device.device),
+            voices=len(server.engine.catalogue.ids()),
+        )
+        await stop.wait()
+        log.info("draining", grace_s=settings.rpc.drain_grace_s)
+
+
+@asynccontextmanager
+async def _engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Engine]:
+    device = open_device(settings.device)
+    catalogue = Catalogue(settings.store)
+    frontend = TextFrontend()
+    with (
+        ThreadPoolExecutor(settings.pools.text_threads, "voxswap-text") as text_pool,
+        ThreadPoolExecutor(settings.pools.audio_threads, "voxswap-audio") as audio_pool,
+        ThreadPoolExecutor(2, "voxswap-disk") as disk_pool,
+    ):
+        networks = SharedNetworks(network_loaders(settings.store, dtype=device.dtype, device=device.device), disk_pool)
+        text = TextEncoding(frontend, text_pool, networks)
+        residency = ResidencyManager(StoreLoader(catalogue, device), _budgeted(settings, device), metrics)
+        residency.start()
+        worker = Worker(
+            settings.scheduling,
+            settings.worker,
+            metrics,
+            on_device_thread=device.run,
+            rescue=lambda error: is_exhausted(error) and residency.relieve_blocking(RELIEF_BYTES),
+        )
+        worker.start()
+        admission = Admission(settings.admission, metrics, time.monotonic)
+        services = Services(
+            admission=admission,
+            residency=residency,
+            text=text,
+            prompts=Prompts(text, networks, audio_pool, metrics, settings.prompts),
+            worker=worker,
+            audio_pool=audio_pool,
+            metrics=metrics,
+            clock=time.monotonic,
+        )
+        imports = PromptImport(networks, frontend, settings.prompts)
+        try:
+            yield Engine(
+                device=device,
+                catalogue=catalogue,
+                residency=residency,
+                worker=worker,
+                admission=admission,
+                synthesizer=EngineSynthesizer(services, settings.speech),
+                library=StoreLibrary(catalogue, residency, imports, disk_pool),
+                speakers=speakers,
+            )
+        finally:
+            await asyncio.to_thread(worker.stop)
+            await residency.aclose()
+
+
+def _budgeted(settings: Settings, device: Device) -> ResidencyConfig:
+    on_device, on_host = default_budgets(device)
+    config = settings.residency
+    return replace(
+        config,
+        device_budget_bytes=config.device_budget_bytes or on_device,
+        host_budget_bytes=config.host_budget_bytes or on_host,
+    )
+
+
+def _serve_metrics(settings: Settings, registry: CollectorRegistry, stack: AsyncExitStack) -> str:
+    if not settings.metrics.enabled:
+        return ""
+    server = MetricsServer(registry, settings.metrics.host, settings.metrics.port)
+    stack.callback(server.close)
+    return server.url
+
+
+async def _make_ready(settings: Settings, engine: Engine, rpc: RpcServer) -> None:
+    """Loads what should be there from the start, speaks with the first of it, and only then says that it is ready."""
+    await rpc.health.set_voices(await engine.library.list_voices())
+    wanted = (*settings.voices.pin, *settings.voices.prewarm)
+    for voice_id, error in (await engine.residency.prewarm(wanted)).items():
+        log.error("prewarm failed", voice=voice_id, reason=error.reason, problem=error.message)
+    for voice_id in settings.voices.pin:
+        try:
+            await engine.residency.pin_voice(voice_id)
+        except VoxswapError as error:
+            log.error("pin failed", voice=voice_id, reason=error.reason, problem=error.message)  # noqa: TRY400 - no stack
+    for resident in engine.residency.residents()[:1]:
+        await _speak_once(engine, resident.voice_id)
+    await rpc.health.set_ready(True)
+
+
+async def _speak_once(engine: Engine, voice_id: str) -> None:
+    """A dummy synthesis: proves that the whole path works, and warms it.
+
+    Raises:
+        VoxswapError: it does not work; a server that cannot speak does not start.
+    """
+    request = SynthesisRequest("readiness", voice_id, "Ready.", audio=AudioFormat(), deadline_s=None)
+    async for _ in engine.synthesizer.synthesize(request):
+        pass
+
+
+def _publish_levels(engine: Engine, metrics: Metrics) -> None:
+    """Levels are read when somebody scrapes them."""
+
+    def level(tier: str, name: str) -> Callable[[], float]:
+        return lambda: float(getattr(engine.residency.levels()[tier], name))
+
+    for tier in engine.residency.levels():
+        names = ("residents", "leased_bytes", "evictable_bytes")
+        metrics.tier_levels(tier, **{name: level(tier, name) for name in names})
+    for kind in engine.device.memory_bytes():
+        metrics.device_memory(kind, lambda kind=kind: engine.device.memory_bytes()[kind])  # type: ignore[misc]
+
+
+async def _follow_store(engine: Engine, rpc: RpcServer) -> None:
+    """Whoever changes the store, this process follows: new revisions are loaded, removed voices are unloaded."""
+    async for change in engine.catalogue.watch():
+        try:
+            if change.kind == "removed":
+                await engine.residency.unload_voice(change.voice_id)
+            elif change.kind == "changed":
+                await engine.residency.reload(change.voice_id)
+        except VoxswapError as error:
+            log.error("reload failed", voice=change.voice_id, problem=error.message)  # noqa: TRY400 - no stack
+        await rpc.health.set_voices(await engine.library.list_voices())
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        return
