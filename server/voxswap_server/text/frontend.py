@@ -49,7 +49,13 @@ class Utterance:
     """What of the text cannot be heard."""
 
 
-_READERS: Mapping[str, tuple[str, str]] = {"en": ("english", "EnglishReader")}
+_READERS: Mapping[str, tuple[str, str]] = {
+    "en": ("english", "EnglishReader"),
+    "zh": ("chinese", "ChineseReader"),
+    "ja": ("japanese", "JapaneseReader"),
+    "ko": ("korean", "KoreanReader"),
+    "yue": ("cantonese", "CantoneseReader"),
+}
 """Language → module and class of its reader, imported at the first text of that language."""
 
 

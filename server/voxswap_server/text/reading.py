@@ -4,7 +4,6 @@ Knows nothing of any language, nor of phone ids.
 """
 
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,6 +34,6 @@ class Reader(Protocol):
         ...
 
 
-def meaningful(characters: Iterable[str]) -> frozenset[str]:
+def meaningful(text: str) -> frozenset[str]:
     """The characters whose loss a listener would notice: letters, digits and symbols, not marks and blanks."""
-    return frozenset(char for char in characters if unicodedata.category(char)[0] in "LNS")
+    return frozenset(char for char in text if unicodedata.category(char)[0] in "LNS")

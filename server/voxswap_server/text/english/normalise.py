@@ -28,7 +28,7 @@ def normalise(text: str, numbers: NumberReader) -> tuple[str, frozenset[str]]:
     text = numbers.expand(text.translate(_ASIAN_STOPS))
     decomposed = unicodedata.normalize("NFD", text.replace("%", " percent"))
     text = "".join(char for char in decomposed if unicodedata.category(char) != "Mn")
-    dropped = meaningful(_UNREADABLE.findall(text))
+    dropped = meaningful("".join(_UNREADABLE.findall(text)))
     text = _UNREADABLE.sub("", text)
     for pattern, spoken in _ABBREVIATIONS:
         text = pattern.sub(spoken, text)

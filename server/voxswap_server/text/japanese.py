@@ -1,0 +1,87 @@
+"""The Japanese front-end: OpenJTalk's phones, with marks of pitch and phrase between them.
+
+Knows nothing of other languages. OpenJTalk and its dictionary come with pyopenjtalk-plus; that package's own
+corrections of readings are left out, since the models learnt plain OpenJTalk's. The marks follow Kurihara, Seiyama and
+Kumano, "Prosodic features control by symbols as input of sequence-to-sequence acoustic modeling for neural TTS" (2021).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import pyopenjtalk
+
+from voxswap_server.text.reading import Reading
+
+_WORD = "A-Za-z0-9々\\u3040-\\u30ff\\u4e00-\\u9fff\\uff11-\\uff19\\uff21-\\uff3a\\uff41-\\uff5a\\uff66-\\uff9d"
+_MARK = re.compile(f"([^{_WORD}])")
+_REPEATED_MARK = re.compile(r"([!?…,.\-])[!?…,.\-]+")
+_MARKS = str.maketrans("：；，。！？\n·、", ",,,.!?.,,")
+
+_PAUSE, _PHRASE, _RISE, _FALL = "_", "#", "[", "]"
+_DEVOICED = frozenset("AEIOU")
+_MORA_ENDS = frozenset("aeiouAEIOUN") | {"cl"}
+_LABEL = re.compile(
+    r"\-(?P<phone>.*?)\+.*/A:(?P<to_accent>-?\d+|xx)\+(?P<mora>-?\d+|xx)\+(?P<left>-?\d+|xx).*/F:(?P<moras>\d+|xx)_"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """What one full-context label says of its phone."""
+
+    phone: str
+    to_accent: int | None
+    """Morae from the accent's fall to this mora."""
+    mora: int | None
+    """This mora's place in the accent phrase, from 1."""
+    left: int | None
+    """Morae left in the accent phrase, this one included."""
+    moras: int | None
+    """Morae of the accent phrase."""
+
+
+class JapaneseReader:
+    """Reads Japanese; OpenJTalk loads at the first text. Any thread may call it."""
+
+    def read(self, text: str, symbols: str) -> Reading:  # noqa: ARG002  # what an alphabet lacks becomes UNK for all
+        norm_text = _REPEATED_MARK.sub(r"\1", text)
+        phones: list[str] = []
+        pieces = _MARK.split(norm_text.replace("％", "パーセント").lower())
+        for words, mark in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
+            if words:
+                phones.extend(_prosody([_parsed(label) for label in pyopenjtalk.extract_fullcontext(words)]))
+            if mark and mark != " ":
+                phones.append(mark.translate(_MARKS))
+        return Reading(norm_text, tuple(phones))
+
+
+def _parsed(label: str) -> _Label:
+    match = _LABEL.search(label)
+    if match is None:
+        raise ValueError(f"OpenJTalk gave a label of an unknown form: {label!r}")
+    numbers = [None if match[name] == "xx" else int(match[name]) for name in ("to_accent", "mora", "left", "moras")]
+    return _Label(match["phone"], *numbers)
+
+
+def _prosody(labels: Sequence[_Label]) -> Iterator[str]:
+    """Phones between the outer silences, with a mark after each where pitch or phrase changes."""
+    for label, after in pairwise(labels):
+        if label.phone == "sil":
+            continue
+        if label.phone == "pau":
+            yield _PAUSE
+            continue
+        yield label.phone.lower() if label.phone in _DEVOICED else label.phone
+        if label.left == 1 and after.mora == 1 and label.phone in _MORA_ENDS:
+            yield _PHRASE
+        elif label.mora is None:
+            continue
+        elif label.to_accent == 0 and after.mora == label.mora + 1 and label.mora != label.moras:
+            yield _FALL
+        elif label.mora == 1 and after.mora == 2:
+            yield _RISE
+
+
+__all__ = ["JapaneseReader"]
