@@ -126,6 +126,8 @@ async def _engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Engine]
     ):
         networks = SharedNetworks(network_loaders(settings.store, dtype=device.dtype, device=device.device), disk_pool)
         text = TextEncoding(frontend, text_pool, networks)
+        for code in settings.voices.warm_languages:
+            text.warm(code)
         residency = ResidencyManager(StoreLoader(catalogue, device), _budgeted(settings, device), metrics)
         residency.start()
         worker = Worker(

@@ -49,6 +49,8 @@ class VoicesConfig:
     """Loaded before the server says that it is ready."""
     pin: tuple[str, ...] = ()
     """Loaded then too, and never evicted."""
+    warm_languages: tuple[str, ...] = ("en",)
+    """Front-ends loaded at the start (upstream's codes); others load at their first use, which takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ class EncodedText:
 
 TextRoutine = Generator[Work, Any, EncodedText]
 
+_SAMPLE = "1."
+"""A text that every language can read."""
 _WITH_FEATURES = "zh"
 """The one language whose runs have BERT features; all others have zeros (SPEC §2)."""
 
@@ -49,6 +51,10 @@ class TextEncoding:
         self._frontend = frontend
         self._executor = executor
         self._networks = networks
+
+    def warm(self, code: str) -> None:
+        """Begins to load a language's front-end, so that its first request does not wait for it."""
+        self._executor.submit(self._frontend.analyse, _SAMPLE, code, "v2")
 
     async def segments(self, text: str, code: str, cut: CutMethod) -> list[str]:
         """Cuts a text into utterances, off the event loop."""
