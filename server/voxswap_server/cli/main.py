@@ -2,6 +2,8 @@
 
 import typer
 
+from voxswap_server.cli.parity import parity
+from voxswap_server.cli.parity_text import parity_text
 from voxswap_server.cli.serve import check_config, serve
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Many GPT-SoVITS voices from one server.")
@@ -14,6 +16,8 @@ def _root() -> None:
 
 app.command()(serve)
 app.command()(check_config)
+app.command()(parity_text)
+app.command()(parity)
 
 
 def main() -> None:
