@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 VERSIONS ?=
 CASES ?=
+FILE ?=
 SRC := server client model_store proto tests bench
 
-.PHONY: setup demo test test-all check parity bench proto lint type imports fmt
+.PHONY: setup demo test test-all check parity parity-text bench proto lint type imports fmt
 
 setup: $(STAMP)
 
@@ -51,6 +52,10 @@ proto: setup
 parity: setup
 	@test -n "$(GOLDENS)" || { echo "usage: make parity GOLDENS=<dir> [VERSIONS=v2,v2Pro] [CASES=en_*]"; exit 2; }
 	$(BIN)/voxswap parity "$(GOLDENS)" $(if $(VERSIONS),--versions "$(VERSIONS)") $(if $(CASES),--cases "$(CASES)")
+
+parity-text: setup
+	@test -n "$(FILE)" || { echo "usage: make parity-text FILE=<jsonl>"; exit 2; }
+	$(BIN)/voxswap parity-text --accepted tests/goldens/text/accepted.toml $(FILE)
 
 bench: setup
 	$(BIN)/voxswap bench

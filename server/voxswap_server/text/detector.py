@@ -18,13 +18,16 @@ from voxswap_server.text.lazy import Lazy
 
 _SPOKEN: Final = {"zh": "zh", "yue": "zh", "wuu": "zh", "zh-cn": "zh", "zh-tw": "x", "ko": "ko", "ja": "ja", "en": "en"}
 """Detected language → ours; any other is "x"."""
+NUMBER: Final = "digit"
+UNKNOWN: Final = "x"
+_KINDS = frozenset({"zh", "en", "ja", "ko", NUMBER})
 _CANDIDATES = 5
 _LEAST_SCORE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A substring and its language: zh, en, ja, ko, x (unknown), digit, punctuation or newline."""
+    """A substring and its language: zh, en, ja, ko, or the kinds `NUMBER` and `UNKNOWN`."""
 
     language: str
     text: str
@@ -41,7 +44,8 @@ class LanguageDetector:
         """Substrings of a text in order; joined they are the text without outer blanks."""
         splitter = self._splitter.get()
         with self._one_at_a_time:  # split-lang promises nothing about threads
-            return [Piece(found.lang, found.text) for found in splitter.split_by_lang(text=text)]
+            found = splitter.split_by_lang(text=text)
+        return [Piece(one.lang if one.lang in _KINDS else UNKNOWN, one.text) for one in found]
 
 
 def _load_splitter() -> Any:
@@ -67,7 +71,7 @@ def _load_splitter() -> Any:
     # without it.
     splitter: Any = object.__new__(module.LangSplitter)
     splitter.lang_map = _SPOKEN
-    splitter.default_lang = "x"
+    splitter.default_lang = UNKNOWN
     splitter.punctuation = module.PUNCTUATION
     splitter.not_merge_punctuation = ""
     splitter.merge_across_punctuation = True

@@ -5,7 +5,8 @@ runs (`runs.py`).
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -13,9 +14,9 @@ from voxswap_server.domain import CutMethod, Notice
 from voxswap_server.errors import RequestError
 from voxswap_server.text import cuts
 from voxswap_server.text.lazy import Lazy
-from voxswap_server.text.reading import Reader
+from voxswap_server.text.reading import Reader, meaningful
 from voxswap_server.text.runs import RunFinder
-from voxswap_server.text.symbols import SYMBOLS
+from voxswap_server.text.symbols import SYMBOLS, UNKNOWN
 
 _BLANKS = re.compile(" {2,}")
 _SHORTEST_PHONES = 6
@@ -57,6 +58,12 @@ _READERS: Mapping[str, tuple[str, str]] = {
     "yue": ("cantonese", "CantoneseReader"),
 }
 """Language → module and class of its reader, imported at the first text of that language."""
+
+
+_LANGUAGES: Mapping[str, frozenset[str]] = {"v1": frozenset({"en", "zh", "ja"}), "v2": frozenset(_READERS)}
+"""Which languages an alphabet has phones for."""
+
+_SOUNDLESS = frozenset({"!", ",", "-", ".", "?", "…", "_", "SP", "SP2", "SP3", UNKNOWN, "[", "]", "停", "空"})
 
 
 def _loader(module: str, name: str) -> Callable[[], Reader]:
@@ -106,9 +113,27 @@ class TextFrontend:
         utterance = self._analyse(segment, code, symbols)
         if len(utterance.phones) < _SHORTEST_PHONES:
             utterance = self._analyse(f".{segment}", code, symbols)
-        if not utterance.phones:
+        if all(_SOUNDLESS.issuperset(run.phones) for run in utterance.runs):
             raise RequestError(f"text {segment[:40]!r} holds nothing that {code!r} can read", field="text")
         return utterance
+
+    def left_out(self, text: str, segments: Iterable[str]) -> tuple[Notice, ...]:
+        """What of a text is in none of its segments: pieces of symbols alone are no utterance."""
+        lost = Counter(text) - Counter("".join(segments))
+        return _notices(meaningful("".join(lost)))
+
+    def read(self, text: str, language: str, symbols: str) -> tuple[Run, frozenset[str]]:
+        """One run of one language, and its meaningful characters that are not spoken.
+
+        Args:
+            text: the run.
+            language: en, zh, ja, ko or yue; the alphabet must speak it.
+            symbols: "v1" or "v2".
+        """
+        alphabet = SYMBOLS[symbols]
+        reading = self._readers[language].get().read(text, symbols)
+        known = tuple(phone if phone in alphabet else UNKNOWN for phone in reading.phones)
+        return Run(language, reading.norm_text, known, reading.word2ph), reading.dropped
 
     def prompt(self, text: str, code: str, symbols: str) -> Utterance:
         """Phones of a reference audio's transcript: one utterance, with a final stop.
@@ -122,24 +147,25 @@ class TextFrontend:
         return self.analyse(text, code, symbols)
 
     def _analyse(self, segment: str, code: str, symbols: str) -> Utterance:
-        alphabet = SYMBOLS[symbols]
         runs: list[Run] = []
         dropped: set[str] = set()
         for language, text in self._run_finder.runs(_BLANKS.sub(" ", segment), code):
-            reading = self._readers[language].get().read(text, symbols)
-            dropped |= reading.dropped
-            known = tuple(phone if phone in alphabet else "UNK" for phone in reading.phones)
-            runs.append(Run(language, reading.norm_text, known, reading.word2ph))
+            if language not in _LANGUAGES[symbols]:
+                dropped |= meaningful(text)
+                continue
+            run, unread = self.read(text, language, symbols)
+            runs.append(run)
+            dropped |= unread
         return Utterance(
             text=segment,
             norm_text="".join(run.norm_text for run in runs),
-            phones=tuple(row for run in runs for row in alphabet.ids(run.phones)),
+            phones=tuple(row for run in runs for row in SYMBOLS[symbols].ids(run.phones)),
             runs=tuple(runs),
-            notices=_notices(dropped),
+            notices=_notices(frozenset(dropped)),
         )
 
 
-def _notices(dropped: set[str]) -> tuple[Notice, ...]:
+def _notices(dropped: frozenset[str]) -> tuple[Notice, ...]:
     if not dropped:
         return ()
     shown = "".join(sorted(dropped)[:_LISTED_CHARACTERS])

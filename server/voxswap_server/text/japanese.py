@@ -12,7 +12,8 @@ from itertools import pairwise
 
 import pyopenjtalk
 
-from voxswap_server.text.reading import Reading
+from voxswap_server.text.reading import Reading, meaningful
+from voxswap_server.text.symbols import SYMBOLS
 
 _WORD = "A-Za-z0-9々\\u3040-\\u30ff\\u4e00-\\u9fff\\uff11-\\uff19\\uff21-\\uff3a\\uff41-\\uff5a\\uff66-\\uff9d"
 _MARK = re.compile(f"([^{_WORD}])")
@@ -45,16 +46,21 @@ class _Label:
 class JapaneseReader:
     """Reads Japanese; OpenJTalk loads at the first text. Any thread may call it."""
 
-    def read(self, text: str, symbols: str) -> Reading:  # noqa: ARG002  # what an alphabet lacks becomes UNK for all
+    def read(self, text: str, symbols: str) -> Reading:
         norm_text = _REPEATED_MARK.sub(r"\1", text)
         phones: list[str] = []
         pieces = _MARK.split(norm_text.replace("％", "パーセント").lower())
+        alphabet = SYMBOLS[symbols]
+        unread = ""
         for words, mark in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
-            if words:
-                phones.extend(_prosody([_parsed(label) for label in pyopenjtalk.extract_fullcontext(words)]))
+            said = list(_prosody([_parsed(label) for label in pyopenjtalk.extract_fullcontext(words)])) if words else []
+            phones.extend(said)
+            if not said:
+                unread += words
             if mark and mark != " ":
                 phones.append(mark.translate(_MARKS))
-        return Reading(norm_text, tuple(phones))
+                unread += "" if phones[-1] in alphabet else mark
+        return Reading(norm_text, tuple(phones), dropped=meaningful(unread))
 
 
 def _parsed(label: str) -> _Label:

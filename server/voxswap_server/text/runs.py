@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from voxswap_server.text.detector import LanguageDetector, Piece
+from voxswap_server.text.detector import NUMBER, UNKNOWN, LanguageDetector, Piece
 
 _ENGLISH = re.compile(r"(?=.*[A-Za-z])[\s\x20-\x7e\u2000-\u206f\u3000-\u303f\uff00-\uffef]+")
 _FILLING = r"[0-9、-〜。！？.!?… ]+"
@@ -24,7 +24,6 @@ _IDEOGRAPH = re.compile(
     r"[0-9、-〜。！？.!?… /\u2e80-\u2fdf\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 _STOPS = frozenset(",.!?，。！？")
-_NUMBER, _UNKNOWN = "digit", "x"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +70,21 @@ class RunFinder:
         rule = _RULES[code]
         if not rule.detect:
             return [("en", text)]
+        found = self.detected(text, code)
         if rule.two_kinds:
-            found = self._detect(text, None)
             kinds = [Piece("en" if piece.language == "en" else str(rule.everything), piece.text) for piece in found]
         else:
-            found = self._detect(text, rule.everything)
             kinds = [Piece(rule.chinese, piece.text) if piece.language == "zh" else piece for piece in found]
         return [(piece.language, piece.text) for piece in _joined(kinds)]
 
-    def _detect(self, text: str, everything: str | None) -> list[Piece]:
+    def detected(self, text: str, code: str) -> list[Piece]:
+        """Pieces by language (en, zh, ja, ko) before the code decides what they are spoken as."""
+        rule = _RULES[code]
+        everything = None if rule.two_kinds else rule.everything
         named: list[Piece] = []
         for piece in self._detector.pieces(text):
-            if piece.language == _NUMBER:
-                named.append(Piece(everything or _NUMBER, piece.text))
+            if piece.language == NUMBER:
+                named.append(Piece(everything or NUMBER, piece.text))
             elif _ENGLISH.fullmatch(piece.text):
                 named.append(Piece("en", piece.text))
             elif everything is not None:
@@ -117,7 +118,7 @@ def _by_script(piece: Piece) -> list[Piece]:
             for cut in ([part] if part.language == language else _cut_out(part, language, pattern))
         ]
     return [
-        Piece("zh", part.text) if part.language == _UNKNOWN and _IDEOGRAPH.search(part.text) else part for part in parts
+        Piece("zh", part.text) if part.language == UNKNOWN and _IDEOGRAPH.search(part.text) else part for part in parts
     ]
 
 
@@ -135,7 +136,7 @@ def _name_numbers(pieces: Sequence[Piece]) -> list[Piece]:
     for place, piece in enumerate(pieces):
         left = named[-1] if named else None
         right = pieces[place + 1] if place + 1 < len(pieces) else None
-        language = _number_language(left, piece, right) if piece.language == _NUMBER else piece.language
+        language = _number_language(left, piece, right) if piece.language == NUMBER else piece.language
         _append(named, language, piece.text)
     return named
 
@@ -157,7 +158,7 @@ def _name_unknown(pieces: Sequence[Piece]) -> list[Piece]:
     named: list[Piece] = []
     for piece in pieces:
         language = piece.language
-        if language == _UNKNOWN:
+        if language == UNKNOWN:
             language = named[-1].language if named else pieces[1].language if len(pieces) > 1 else "zh"
         _append(named, language, piece.text)
     return named
