@@ -1,0 +1,1 @@
+"""Values of this package to messages and back. Knows nothing of calls."""
