@@ -14,7 +14,11 @@ from torch import Tensor
 
 from voxswap_store.errors import BadTensor
 
-_PAIR: Final = re.compile(r"cfm\.base_model\.model\.(?P<layer>.+)\.lora_(?P<side>[AB])\.default\.weight")
+_WRAPPER: Final = "cfm.base_model.model."
+"""Under which a LoRA file keeps what the base calls "cfm.", buffers such as the rotary frequencies included."""
+_PREFIX: Final = "cfm.base_model.model."
+"""What the trainer's wrapper puts before the names of everything in `cfm`, adapted or not."""
+_PAIR: Final = re.compile(re.escape(_PREFIX) + r"(?P<layer>.+)\.lora_(?P<side>[AB])\.default\.weight")
 
 
 def merge_lora(base: Mapping[str, Tensor], lora: Mapping[str, Tensor], rank: int | None) -> dict[str, Tensor]:
@@ -32,12 +36,13 @@ def merge_lora(base: Mapping[str, Tensor], lora: Mapping[str, Tensor], rank: int
     sides: dict[str, dict[str, Tensor]] = {}
     for name, tensor in lora.items():
         pair = _PAIR.fullmatch(name)
+        unwrapped = name.replace(_WRAPPER, "cfm.", 1) if name.startswith(_WRAPPER) else name
         if pair:
             sides.setdefault(pair["layer"], {})[pair["side"]] = tensor
-        elif name in base and base[name].shape != tensor.shape:
-            raise BadTensor(name, f"is {tuple(tensor.shape)}, the base has {tuple(base[name].shape)}")
+        elif unwrapped in base and base[unwrapped].shape != tensor.shape:
+            raise BadTensor(name, f"is {tuple(tensor.shape)}, the base has {tuple(base[unwrapped].shape)}")
         else:
-            merged[name] = tensor
+            merged[unwrapped] = tensor
     for layer, matrices in sides.items():
         target = f"cfm.{layer}.weight"
         merged[target] = _merged(f"cfm.base_model.model.{layer}", base.get(target), matrices, rank)

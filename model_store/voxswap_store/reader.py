@@ -7,6 +7,7 @@ anonymous and vanish with this call.
 import hashlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from voxswap_store.sandbox.limits import Limits
 from voxswap_store.weights import read_weights
 
 _START_BYTES: Final = 8192
+_TICK_S: Final = 0.1
 _STARTS: Final = {
     b"\x80\x02\x8a\x0a": "it is in the format of torch before 1.6; load it with a current torch and save it again",
     b"version ": "it is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`",
@@ -161,45 +163,45 @@ def _run_child(
     order = {**dict(zip(names, descriptors, strict=True)), "limits": asdict(limits), "namespaces": namespaces}
     package_root = str(Path(voxswap_store.__file__).parent.parent)
     command = [sys.executable, "-I", "-S", "-B", "-c", _START_CHILD, package_root, json.dumps(order)]
+    ended, alive = os.pipe()  # the child holds the other end open for as long as it lives
     with (
+        open(ended, "rb"),  # noqa: PTH123  # a descriptor, not a path
         tempfile.TemporaryDirectory() as empty,
         tempfile.TemporaryFile() as complaints,
-        subprocess.Popen(  # noqa: S603  # our own interpreter and our own constant program
-            command,
-            cwd=empty,
-            env={},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=complaints,
-            pass_fds=descriptors,
-        ) as child,
     ):
-        try:
-            code = _wait(child, tensors_file, file.seek(0, os.SEEK_END), limits, progress)
-        finally:
-            child.kill()
-        if code:
+        with open(alive, "wb"):  # noqa: PTH123
+            child = subprocess.Popen(  # noqa: S603  # our own interpreter and our own constant program
+                command,
+                cwd=empty,
+                env={},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=complaints,
+                pass_fds=[*descriptors, alive],
+            )
+        with child:
+            try:
+                _wait(ended, tensors_file, file.seek(0, os.SEEK_END), limits, progress)
+            except BaseException:
+                child.kill()
+                raise
+        if child.returncode:
             complaints.seek(0)
-            raise _crash(code, limits, complaints.read(4096).decode(errors="replace"))
+            raise _crash(child.returncode, limits, complaints.read(4096).decode(errors="replace"))
 
 
-def _wait(
-    child: "subprocess.Popen[bytes]", written: BinaryIO, size: int, limits: Limits, progress: Progress | None
-) -> int:
+def _wait(ended: int, written: BinaryIO, size: int, limits: Limits, progress: Progress | None) -> None:
+    """Until the child is gone; tells how much it has written meanwhile."""
     deadline = time.monotonic() + limits.wall_s
     while True:
         left_s = deadline - time.monotonic()
-        try:
-            code = child.wait(timeout=min(0.05, max(left_s, 0)))
-        except subprocess.TimeoutExpired:
-            if left_s <= 0:
-                raise OverLimit(f"reading it took longer than {limits.wall_s:g} s") from None
-        else:
-            if progress and not code:
-                progress(size, size)
-            return code
+        if left_s <= 0:
+            raise OverLimit(f"reading it took longer than {limits.wall_s:g} s")
+        gone = select.select([ended], [], [], min(_TICK_S, left_s))[0]
         if progress:
-            progress(min(os.fstat(written.fileno()).st_size, size), size)
+            progress(size if gone else min(os.fstat(written.fileno()).st_size, size), size)
+        if gone:
+            return
 
 
 def _crash(code: int, limits: Limits, complaint: str) -> CheckpointError:

@@ -1,0 +1,1 @@
+"""What `voxswap demo` speaks with where nobody has a voice yet."""

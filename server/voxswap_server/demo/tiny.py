@@ -1,0 +1,163 @@
+"""Tiny voices in the true file formats of GPT-SoVITS, and a store of them.
+
+They go the whole way that a user's own voices go: checkpoints with upstream's heads and pickled settings, the shared
+networks in a `pretrained_models` folder, then the importer. They babble; what they prove is the way, not the voice.
+"""
+
+import io
+import sys
+import types
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from voxswap_server.demo.tiny_networks import write_bert, write_eres2net, write_hubert
+from voxswap_server.demo.tiny_speech import TRANSCRIPT, speech_clip
+from voxswap_server.demo.tiny_weights import PRO, lora_weights, sovits_weights, t2s_weights
+from voxswap_server.domain import Language, Prompt
+from voxswap_store.asset_importer import import_assets
+from voxswap_store.catalogue import Catalogue, VoiceEntry
+from voxswap_store.importer import EncodePrompt, ImportRequest, import_voice
+
+HEADS: Final[Mapping[str, bytes]] = {"v2Pro": b"05", "v2ProPlus": b"06"}
+"""First bytes that upstream's trainer writes; other versions keep the zip's own."""
+LORA_HEADS: Final[Mapping[str, bytes]] = {"v3": b"03", "v4": b"04"}
+_ASSETS: Final[Mapping[str, tuple[str, Callable[[Path, int], None]]]] = {
+    "hubert": ("chinese-hubert-base", write_hubert),
+    "bert": ("chinese-roberta-wwm-ext-large", write_bert),
+    "eres2net": ("sv/pretrained_eres2netv2w24s4ep4.ckpt", write_eres2net),
+}
+"""Name of an asset -> where GPT-SoVITS keeps it, and what writes it."""
+
+
+@dataclass(frozen=True)
+class TinyStore:
+    """A store that is ready to serve."""
+
+    root: Path
+    catalogue: Catalogue
+    voices: tuple[VoiceEntry, ...]
+
+
+def t2s_checkpoint(version: str, seed: int) -> bytes:
+    """A `.ckpt`."""
+    weight, config = t2s_weights(version, seed)
+    return _saved(OrderedDict(weight=OrderedDict(weight), config=config, info="GPT-e15"))
+
+
+def sovits_checkpoint(version: str, seed: int) -> bytes:
+    """A `.pth`, whole."""
+    weight, config = sovits_weights(version, seed)
+    return _sovits(weight, config, HEADS.get(version, b"PK"))
+
+
+def lora_checkpoint(version: str, seed: int, rank: int = 4) -> bytes:
+    """A `.pth` that holds a LoRA for the base of its version (v3, v4)."""
+    weight, config = lora_weights(version, seed, rank)
+    return _sovits(weight, config, LORA_HEADS[version], lora_rank=rank)
+
+
+def write_checkpoints(directory: Path, name: str, version: str, seed: int) -> tuple[Path, Path]:
+    """Writes both halves into the folders in which GPT-SoVITS's trainer leaves them; returns (ckpt, pth)."""
+    suffix = "" if version == "v1" else f"_{version}"
+    t2s = directory / f"GPT_weights{suffix}" / f"{name}-e15.ckpt"
+    sovits = directory / f"SoVITS_weights{suffix}" / f"{name}_e8_s216.pth"
+    for path, data in ((t2s, t2s_checkpoint(version, seed)), (sovits, sovits_checkpoint(version, seed))):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return t2s, sovits
+
+
+def write_pretrained_models(directory: Path, names: Iterable[str] = tuple(_ASSETS), seed: int = 0) -> Path:
+    """Writes the shared networks as GPT-SoVITS's `pretrained_models` folder has them."""
+    for name in names:
+        place, write = _ASSETS[name]
+        write(directory / place, seed)
+    return directory
+
+
+def tiny_prompt(seed: int) -> Prompt:
+    """Reference audio of a speaker who is nobody."""
+    return Prompt(speech_clip(seed), TRANSCRIPT, Language("en"))
+
+
+def build_tiny_store(
+    root: Path,
+    voices: Mapping[str, tuple[str, int]],
+    *,
+    assets: Iterable[str] | None = None,
+    encode_prompt: EncodePrompt | None = None,
+) -> TinyStore:
+    """Makes voices and shared networks and imports them.
+
+    Args:
+        root: of the store to be; what lies there already stays.
+        voices: id -> (version, seed).
+        assets: names of shared networks; None is what the voices need to speak English.
+        encode_prompt: as of `import_voice`.
+    """
+    pro = any(version in PRO for version, _ in voices.values())
+    wanted = (("hubert", "eres2net") if pro else ("hubert",)) if assets is None else tuple(assets)
+    if wanted:
+        pretrained = root / "tiny" / "pretrained_models"
+        import_assets(write_pretrained_models(pretrained, wanted), root, only=wanted)
+    entries = tuple(
+        import_voice(_request(voice_id, version, seed), root, encode_prompt=encode_prompt)
+        for voice_id, (version, seed) in voices.items()
+    )
+    return TinyStore(root, Catalogue(root), entries)
+
+
+def _request(voice_id: str, version: str, seed: int) -> ImportRequest:
+    return ImportRequest(
+        voice_id,
+        t2s_checkpoint(version, seed),
+        sovits_checkpoint(version, seed),
+        tiny_prompt(seed),
+        display_name=voice_id.replace("-", " ").title(),
+        description=f"A seeded {version} voice that babbles.",
+        licence="Apache-2.0",
+        consent="Nobody is heard: the voice is synthetic.",
+        tags=("tiny",),
+    )
+
+
+def _sovits(weight: Mapping[str, Any], config: dict[str, Any], head: bytes, **extra: Any) -> bytes:
+    with _hparams() as cls:
+        content = OrderedDict(weight=dict(weight), config=_as_objects(config, cls), info="8epoch_216iteration", **extra)
+        return head + _saved(content)[len(head) :]
+
+
+def _saved(content: Any) -> bytes:
+    out = io.BytesIO()
+    torch.save(content, out)
+    return out.getvalue()
+
+
+@contextmanager
+def _hparams() -> Iterator[type]:
+    """A class that pickles under upstream's name `utils.HParams`; the module is there for as long as it is needed."""
+    module, before = types.ModuleType("utils"), sys.modules.get("utils")
+    cls = type("HParams", (), {"__module__": "utils"})
+    module.HParams = cls  # type: ignore[attr-defined]
+    sys.modules["utils"] = module
+    try:
+        yield cls
+    finally:
+        if before is None:
+            del sys.modules["utils"]
+        else:
+            sys.modules["utils"] = before
+
+
+def _as_objects(value: Any, cls: type) -> Any:
+    if not isinstance(value, dict):
+        return value
+    made = cls()
+    vars(made).update({key: _as_objects(item, cls) for key, item in value.items()})
+    return made
