@@ -58,9 +58,11 @@ class Weights:
         self.add(f"{name}{parts[1]}", width, scale=0.05)
 
 
-def t2s_weights(
-    version: str, seed: int, *, width: int = 64, layers: int = 2
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+Contents = tuple[dict[str, Tensor], dict[str, Any]]
+"""(weight, config) of a checkpoint."""
+
+
+def t2s_weights(version: str, seed: int, *, width: int = 64, layers: int = 2) -> Contents:
     """(weight, config) of a T2S checkpoint whose utterances end."""
     weights, phonemes = Weights(seed), 512 if version == "v1" else 732
     weights.layer("model.bert_proj", width, 1024)
