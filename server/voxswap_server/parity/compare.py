@@ -23,8 +23,6 @@ class Verdict(StrEnum):
     FAIL = "FAIL"
     EXCUSED = "excused"
     """An entry of the table of exceptions covers it."""
-    GIVEN = "given"
-    """Not computed by us yet: taken from the case, as an input of the stages after it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
-"""The stages before the networks: where a text is cut, its phones, its BERT features.
+"""The stages before the networks: where a text is cut, its phones and language runs, its BERT features.
 
-Knows nothing of tokens and waveforms. A language whose front-end is not bound yet is taken from the case, and its row
-says so.
+Knows nothing of tokens and waveforms.
 """
 
 from collections.abc import Callable
@@ -13,12 +12,9 @@ from voxswap_server.domain import CutMethod
 from voxswap_server.errors import RequestError
 from voxswap_server.nn.bert import TextEncoder
 from voxswap_server.nn.specs import spec_of
-from voxswap_server.parity.cases import Case, Segment
+from voxswap_server.parity.cases import Case
 from voxswap_server.parity.compare import Row, Stage, Verdict, failed, whole_numbers
-from voxswap_server.text.frontend import TextFrontend
-
-BOUND_CODES = frozenset({"en"})
-"""Language codes whose phones must be upstream's."""
+from voxswap_server.text.frontend import TextFrontend, Utterance
 
 CUTS = {
     "cut0": CutMethod.NONE,
@@ -28,11 +24,21 @@ CUTS = {
     "cut4": CutMethod.ENGLISH_STOP,
     "cut5": CutMethod.PUNCTUATION,
 }
+"""Upstream's names of the cut methods."""
+_END_OF_SEGMENT = -1
 
 
 def replay_text(case: Case, frontend: TextFrontend) -> list[Row]:
-    """Rows "cut" and "phones"."""
-    return [_cut(case, frontend), *_phones(case, frontend)]
+    """Rows "cut" and "phones", and "runs" where the case stores them."""
+    rows = [_cut(case, frontend)]
+    try:
+        utterances = [_utterance(case, index, frontend) for index in range(len(case.record.text_segments))]
+    except RequestError as error:
+        return [*rows, failed(case.name, "phones", error.message)]
+    ours = (phone for utterance in utterances for phone in (*utterance.phones, _END_OF_SEGMENT))
+    theirs = (phone for segment in case.record.text_segments for phone in (*segment.phones, _END_OF_SEGMENT))
+    rows.append(whole_numbers(case.name, "phones", ours, theirs))
+    return [*rows, _runs(case, utterances)] if case.runs else rows
 
 
 def replay_bert(case: Case, text_encoder: Callable[[], TextEncoder]) -> tuple[list[Tensor | None], list[Row]]:
@@ -44,17 +50,15 @@ def replay_bert(case: Case, text_encoder: Callable[[], TextEncoder]) -> tuple[li
         if golden is None:
             features.append(None)
             continue
-        ours = torch.cat(
-            [
-                text_encoder().features(run.norm_text, run.word2ph)
-                if run.lang == "zh" and run.word2ph is not None
-                else torch.zeros(golden.shape[0], run.n_phones)
-                for run in case.runs[index].runs
-            ],
-            dim=1,
-        )
-        stage.tensors(ours, golden, segment.text)
+        parts = [
+            text_encoder().features(run.norm_text, run.word2ph)
+            if run.lang == "zh" and run.word2ph is not None
+            else torch.zeros(golden.shape[0], run.n_phones)
+            for run in case.runs[index].runs
+        ]
+        ours = torch.cat(parts, dim=1)
         features.append(ours)
+        stage.tensors(ours, golden, segment.text)
     return features, [stage.row()] if stage.compared else []
 
 
@@ -71,26 +75,20 @@ def _cut(case: Case, frontend: TextFrontend) -> Row:
     return Row(case.name, "cut", Verdict.FAIL, equal=False, note=f"{ours}, upstream has {expected}")
 
 
-def _phones(case: Case, frontend: TextFrontend) -> list[Row]:
-    """One row for what our front-end reads, one for what the case gives."""
-    bound = [segment for segment in case.record.text_segments if segment.lang in BOUND_CODES]
-    given = sorted({segment.lang for segment in case.record.text_segments if segment.lang not in BOUND_CODES})
-    rows = [_read(case, bound, frontend)] if bound else []
-    if given:
-        note = f"{', '.join(given)}: this front-end is not bound yet"
-        rows.append(Row(case.name, "phones", Verdict.GIVEN, note=note))
-    return rows
-
-
-def _read(case: Case, segments: list[Segment], frontend: TextFrontend) -> Row:
+def _utterance(case: Case, index: int, frontend: TextFrontend) -> Utterance:
     symbols = spec_of(case.version).symbols
-    try:
-        ours = [frontend.analyse(segment.text, segment.lang, symbols).phones for segment in segments]
-    except RequestError as error:
-        return failed(case.name, "phones", error.message)
-    return whole_numbers(
-        case.name,
-        "phones",
-        (phone for phones in ours for phone in (*phones, -1)),
-        (phone for segment in segments for phone in (*segment.phones, -1)),
-    )
+    if index not in case.targets:
+        return frontend.prompt(case.inputs.prompt_text, case.inputs.prompt_lang, symbols)
+    segment = case.record.text_segments[index]
+    return frontend.analyse(segment.text, segment.lang, symbols)
+
+
+def _runs(case: Case, utterances: list[Utterance]) -> Row:
+    """Language, normalised text and phones of each character: what BERT is asked with."""
+    ours = [(run.language, run.norm_text, run.word2ph) for utterance in utterances for run in utterance.runs]
+    theirs = [(run.lang, run.norm_text, run.word2ph) for segment in case.runs for run in segment.runs]
+    if ours == theirs:
+        return Row(case.name, "runs", Verdict.PASS, equal=True)
+    pairs = zip(ours, theirs, strict=False)
+    first = next((pair for pair in pairs if pair[0] != pair[1]), (len(ours), len(theirs)))
+    return Row(case.name, "runs", Verdict.FAIL, equal=False, note=f"{first[0]}, upstream has {first[1]}")

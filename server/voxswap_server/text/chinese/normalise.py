@@ -42,6 +42,12 @@ def _version(match: re.Match[str]) -> str:
     return "点".join(num.verbalize_digit(part) for part in match[0].split("."))
 
 
+def _counted(match: re.Match[str]) -> str:
+    """A number before a measure word; two of something are 两."""
+    number = num.num2str(match[1])
+    return f"{'两' if number == '二' else number}{'多' if match[2] == '+' else match[2] or ''}{match[3]}"
+
+
 _RULES: Final[tuple[Rule, ...]] = (
     tranditional_to_simplified,
     lambda sentence: sentence.translate(constants.F2H_ASCII_LETTERS).translate(constants.F2H_DIGITS),
@@ -63,7 +69,7 @@ _RULES: Final[tuple[Rule, ...]] = (
     _rule(num.RE_INTEGER, num.replace_negative_num),
     _rule(re.compile(r"\d+(?:\.\d+){2,}"), _version),
     _rule(num.RE_DECIMAL_NUM, num.replace_number),
-    _rule(num.RE_POSITIVE_QUANTIFIERS, num.replace_positive_quantifier),
+    _rule(num.RE_POSITIVE_QUANTIFIERS, _counted),
     _rule(num.RE_DEFAULT_NUM, num.replace_default_num),
     _rule(num.RE_NUMBER, num.replace_number),
 )
