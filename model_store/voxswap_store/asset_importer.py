@@ -29,7 +29,7 @@ from voxswap_store.checkpoint import read_checkpoint
 from voxswap_store.converted import Converted
 from voxswap_store.errors import BadTensor, CheckpointError
 from voxswap_store.files import Staging, exclusive, hash_file, remove_directory
-from voxswap_store.layout_assets import convert_eres2net
+from voxswap_store.layout_assets import convert_bigvgan, convert_eres2net, convert_vocoder_v4
 from voxswap_store.progress import StepProgress, of_step, silent
 from voxswap_store.safetensors_header import BadHeader
 from voxswap_store.weights import load_weights, non_finite, write_weights
@@ -192,5 +192,7 @@ _SINGLE_FILES: Final[Mapping[str, Callable[[str], bool]]] = {
 }
 _CONVERTERS: Final[Mapping[str, Callable[[Mapping[str, Tensor], dict[str, Any]], Converted]]] = {
     "eres2net": lambda tensors, _: convert_eres2net(tensors),
+    "bigvgan": convert_bigvgan,
+    "vocoder_v4": lambda tensors, _: convert_vocoder_v4(tensors),
 }
 """The others keep their names: transformers reads them, or the importer does."""

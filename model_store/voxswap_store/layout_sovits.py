@@ -1,26 +1,20 @@
-"""Upstream's SoVITS checkpoints under our names: v1, v2, v2Pro and v2ProPlus.
+"""Upstream's SoVITS checkpoints under our names.
 
 Every dimension comes from the tensors; the config is asked only for what no tensor tells (strides and dilations).
 Knows nothing of files and of pickles. Dropped, because inference never reads it: enc_q, and of the quantizer
 embed_avg, cluster_size and inited.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from torch import Tensor
 
 from voxswap_store.converted import Converted
 from voxswap_store.errors import BadTensor, CheckpointError
+from voxswap_store.layout_flow import flow_matching
+from voxswap_store.layout_parts import codebook, generator, hot_first, prior, style_encoder, wn
 from voxswap_store.translation import Translation
-
-_CODEBOOK = "quantizer.vq.layers.0._codebook.embed"
-_MRTE_HEADS = 4
-_STYLE_HEADS = 2
-"""Upstream writes these two into its code; no tensor and no config tells them."""
-_WITH_SPEAKER_VECTOR = ("v2Pro", "v2ProPlus")
-_REFERENCE = "reference."
-"""Names of what only encodes a prompt begin so; it stands last in the file, so that the rest can be read alone."""
 
 
 def convert_sovits(weight: Mapping[str, Tensor], config: Mapping[str, Any], version: str) -> Converted:
@@ -38,61 +32,28 @@ def convert_sovits(weight: Mapping[str, Tensor], config: Mapping[str, Any], vers
     if not isinstance(model, Mapping):
         raise CheckpointError("the config has no section 'model'")
     source = Translation(weight)
-    if source.has("sv_emb.weight") != (version in _WITH_SPEAKER_VECTOR):
-        raise CheckpointError(f"the tensors are not those of {version}: sv_emb tells v2Pro and v2ProPlus from the rest")
-    tokens, content_width = codebook(source)
-    phones, latent_width = source.size("enc_p.text_embedding.weight", 2)[0], source.size("enc_p.proj.weight", 3)[0] // 2
-    style = style_encoder(source)
-    speaker_width = style["out_width"]
-    projected = source.has("ge_to512.weight")
-    translated = {
-        "version": version,
-        "tokens": tokens,
-        "content_width": content_width,
-        "style": style,
-        "speaker_vector_width": _speaker_fusion(source, speaker_width) if source.has("sv_emb.weight") else None,
-        "prior": prior(source, content_width, phones, speaker_width, projected=projected, latent_width=latent_width),
-        "flow": _flow(source, latent_width, speaker_width),
-        "generator": generator(
-            source,
-            model,
-            source_prefix="dec",
-            target_prefix="generator",
-            in_width=latent_width,
-            condition_width=speaker_width,
-        ),
-    }
+    marks = {name for name in _MARKS if source.has(name)}
+    if marks != _MARKS_OF[version]:
+        raise CheckpointError(f"the tensors are not those of {version}: {', '.join(sorted(marks)) or 'no mark'} found")
+    translated = {"version": version, **_LAYOUTS[version](source, model)}
     return Converted(hot_first(source.tensors), translated)
 
 
-def hot_first(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What every utterance needs, then what only a prompt needs."""
-    return dict(sorted(tensors.items(), key=lambda item: item[0].startswith(_REFERENCE)))
-
-
-def codebook(source: Translation) -> tuple[int, int]:
-    """The quantizer: (tokens, width)."""
-    tokens, width = source.size(_CODEBOOK, 2)
-    source.copy(_CODEBOOK, "codebook", tokens, width)
-    source.layer("ssl_proj", "reference.content", width, width, 2, bias=width)
-    return tokens, width
-
-
-def style_encoder(source: Translation) -> dict[str, Any]:
-    """The reference encoder, as the config of a StyleEncoder."""
-    width, bins = source.size("ref_enc.spectral.0.fc.weight", 2)
-    out_width = source.size("ref_enc.fc.fc.weight", 2)[0]
-    kernel = source.size("ref_enc.temporal.0.conv1.conv.weight", 3)[2]
-    to = "reference.style"
-    source.linear("ref_enc.spectral.0.fc", f"{to}.spectral.0", (width, bins))
-    source.linear("ref_enc.spectral.3.fc", f"{to}.spectral.1", (width, width))
-    for index in range(2):
-        conv = f"ref_enc.temporal.{index}.conv1.conv"
-        source.layer(conv, f"{to}.temporal.{index}", 2 * width, width, kernel, bias=2 * width)
-    source.joined([f"ref_enc.slf_attn.w_{name}s" for name in "qkv"], f"{to}.qkv", (width, width))
-    source.linear("ref_enc.slf_attn.fc", f"{to}.attention_out", (width, width))
-    source.linear("ref_enc.fc.fc", f"{to}.out", (out_width, width))
-    return {"bins": bins, "width": width, "heads": _STYLE_HEADS, "kernel": kernel, "out_width": out_width}
+def _vits(source: Translation, model: Mapping[str, Any]) -> dict[str, Any]:
+    """v1, v2, v2Pro, v2ProPlus, as a VitsConfig."""
+    tokens, content_width = codebook(source)
+    latent_width = source.size("enc_p.proj.weight", 3)[0] // 2
+    style = style_encoder(source)
+    width = style["out_width"]
+    return {
+        "tokens": tokens,
+        "content_width": content_width,
+        "style": style,
+        "speaker_vector_width": _speaker_fusion(source, width) if source.has(_WITH_VECTOR) else None,
+        "prior": prior(source, content_width, width, latent_width=latent_width),
+        "flow": _flow(source, latent_width, width),
+        "generator": generator(source, model, "dec", "generator", in_width=latent_width, condition_width=width),
+    }
 
 
 def _speaker_fusion(source: Translation, speaker_width: int) -> int:
@@ -101,81 +62,6 @@ def _speaker_fusion(source: Translation, speaker_width: int) -> int:
     source.linear("sv_emb", "reference.fusion.vector_in", (speaker_width, vector_width))
     source.copy("prelu.weight", "reference.fusion.slope", speaker_width)
     return vector_width
-
-
-def prior(
-    source: Translation,
-    content_width: int,
-    phones: int,
-    speaker_width: int,
-    *,
-    projected: bool,
-    latent_width: int,
-    statistics: bool = True,
-) -> dict[str, Any]:
-    """enc_p, as the config of a PriorEncoder."""
-    width = source.size("enc_p.ssl_proj.weight", 3)[0]
-    joined_width = source.size("enc_p.mrte.c_pre.weight", 3)[0]
-    if not projected and speaker_width != joined_width:
-        raise BadTensor("ref_enc.fc.fc.weight", f"a speaker of {speaker_width} does not fit a MRTE of {joined_width}")
-    source.linear("enc_p.ssl_proj", "prior.content_in", (width, content_width))
-    content_encoder = _encoder(source, "enc_p.encoder_ssl", "prior.content_encoder", width)
-    source.copy("enc_p.text_embedding.weight", "prior.phone_embedding.weight", phones, width)
-    phone_encoder = _encoder(source, "enc_p.encoder_text", "prior.phone_encoder", width)
-    if projected:
-        source.linear("ge_to512", "prior.speaker_in", (joined_width, speaker_width))
-    square = (joined_width, joined_width)
-    attention = "enc_p.mrte.cross_attention.conv"
-    source.linear("enc_p.mrte.c_pre", "prior.mrte.content_in", (joined_width, width))
-    source.linear("enc_p.mrte.text_pre", "prior.mrte.phones_in", (joined_width, width))
-    source.linear(f"{attention}_q", "prior.mrte.query", square)
-    source.joined((f"{attention}_k", f"{attention}_v"), "prior.mrte.key_value", square)
-    source.linear(f"{attention}_o", "prior.mrte.out", square)
-    source.linear("enc_p.mrte.c_post", "prior.mrte.joined_out", (width, joined_width))
-    joint_encoder = _encoder(source, "enc_p.encoder2", "prior.joint_encoder", width)
-    if statistics:
-        source.linear("enc_p.proj", "prior.statistics", (2 * latent_width, width))
-    return {
-        "content_width": content_width,
-        "phones": phones,
-        "latent_width": latent_width,
-        "content_encoder": content_encoder,
-        "phone_encoder": phone_encoder,
-        "joint_encoder": joint_encoder,
-        "mrte": {"in_width": width, "width": joined_width, "heads": _MRTE_HEADS},
-        "speaker_width": speaker_width,
-        "projected_speaker": projected,
-        "statistics": statistics,
-    }
-
-
-def _encoder(source: Translation, prefix: str, to: str, width: int) -> dict[str, Any]:
-    """One attention stack, as the config of a RelativeEncoder."""
-    layers = source.count(f"{prefix}.attn_layers.{{}}.conv_q.weight")
-    _, offsets, head_width = source.size(f"{prefix}.attn_layers.0.emb_rel_k", 3)
-    inner, _, kernel = source.size(f"{prefix}.ffn_layers.0.conv_1.weight", 3)
-    if width % head_width or offsets % 2 == 0:
-        raise BadTensor(f"{prefix}.attn_layers.0.emb_rel_k", f"heads of {head_width} do not divide a width of {width}")
-    for index in range(layers):
-        attention, feed_forward = f"{prefix}.attn_layers.{index}", f"{prefix}.ffn_layers.{index}"
-        source.joined([f"{attention}.conv_{name}" for name in "qkv"], f"{to}.{index}.attention.qkv", (width, width))
-        for name, target in (("k", "key"), ("v", "value")):
-            offset_vectors = source.take(f"{attention}.emb_rel_{name}", 1, offsets, head_width)[0]
-            source.put(f"{to}.{index}.attention.{target}_offsets", offset_vectors)
-        source.linear(f"{attention}.conv_o", f"{to}.{index}.attention.out", (width, width))
-        source.layer(f"{feed_forward}.conv_1", f"{to}.{index}.feed_forward.conv1", inner, width, kernel, bias=inner)
-        source.layer(f"{feed_forward}.conv_2", f"{to}.{index}.feed_forward.conv2", width, inner, kernel, bias=width)
-        for norm in (1, 2):
-            source.copy(f"{prefix}.norm_layers_{norm}.{index}.gamma", f"{to}.{index}.norm{norm}.weight", width)
-            source.copy(f"{prefix}.norm_layers_{norm}.{index}.beta", f"{to}.{index}.norm{norm}.bias", width)
-    return {
-        "width": width,
-        "heads": width // head_width,
-        "layers": layers,
-        "feed_forward_width": inner,
-        "kernel": kernel,
-        "window": offsets // 2,
-    }
 
 
 def _flow(source: Translation, latent_width: int, speaker_width: int) -> dict[str, Any]:
@@ -197,92 +83,23 @@ def _flow(source: Translation, latent_width: int, speaker_width: int) -> dict[st
     return {"width": latent_width, "couplings": len(names), "wn": configs[0]}
 
 
-def wn(source: Translation, prefix: str, to: str, width: int, condition_width: int) -> dict[str, Any]:
-    """One stack of gated convolutions, as the config of a Wn."""
-    layers = source.count(f"{prefix}.in_layers.{{}}.bias")
-    kernel = source.weight_size(f"{prefix}.in_layers.0", 3)[2]
-    shifts = 2 * width * layers
-    source.layer(f"{prefix}.cond_layer", f"{to}.condition", shifts, condition_width, 1, bias=shifts)
-    for index in range(layers):
-        wide = width if index == layers - 1 else 2 * width
-        source.layer(f"{prefix}.in_layers.{index}", f"{to}.gates.{index}", 2 * width, width, kernel, bias=2 * width)
-        source.layer(f"{prefix}.res_skip_layers.{index}", f"{to}.outs.{index}", wide, width, 1, bias=wide)
-    return {"width": width, "layers": layers, "kernel": kernel, "condition_width": condition_width}
-
-
-def generator(
-    source: Translation,
-    model: Mapping[str, Any],
-    *,
-    source_prefix: str,
-    target_prefix: str,
-    in_width: int,
-    condition_width: int | None,
-) -> dict[str, Any]:
-    """A HiFi-GAN generator, as the config of a Generator; rates and dilations come from `model`."""
-    prefix = f"{source_prefix}." if source_prefix else ""
-    to = f"{target_prefix}." if target_prefix else ""
-    if str(model.get("resblock", "1")) != "1":
-        raise CheckpointError(f"residual blocks of kind {model['resblock']!r} are unknown; only kind '1' is")
-    rates = _numbers(model, "upsample_rates")
-    block_dilations = [_numbers({"resblock_dilation_sizes": row}, "resblock_dilation_sizes") for row in _rows(model)]
-    initial = source.weight_size(f"{prefix}conv_pre", 3)[0]
-    source.layer(f"{prefix}conv_pre", f"{to}pre", initial, in_width, 7, bias=initial)
-    if condition_width is not None:
-        source.layer(f"{prefix}cond", f"{to}condition", initial, condition_width, 1, bias=initial)
-    kernels: list[int] = []
-    block_kernels: list[int] = []
-    for stage, rate in enumerate(rates):
-        width = initial // 2 ** (stage + 1)
-        kernel = source.weight_size(f"{prefix}ups.{stage}", 3)[2]
-        if kernel < rate or (kernel - rate) % 2:
-            raise BadTensor(f"{prefix}ups.{stage}", f"a kernel of {kernel} cannot upsample by {rate}")
-        kernels.append(kernel)
-        source.layer(f"{prefix}ups.{stage}", f"{to}stages.{stage}.up", 2 * width, width, kernel, bias=width)
-        block_kernels = _blocks(source, f"{prefix}resblocks", f"{to}stages.{stage}", stage, width, block_dilations)
-    last = f"{prefix}conv_post"
-    last_bias = source.has(f"{last}.bias")
-    source.layer(last, f"{to}post", 1, initial // 2 ** len(rates), 7, bias=1 if last_bias else None)
-    return {
-        "in_width": in_width,
-        "initial_width": initial,
-        "rates": rates,
-        "kernels": kernels,
-        "block_kernels": block_kernels,
-        "block_dilations": block_dilations,
-        "condition_width": condition_width,
-        "last_bias": last_bias,
-    }
-
-
-def _blocks(
-    source: Translation, prefix: str, to: str, stage: int, width: int, block_dilations: Sequence[Sequence[int]]
-) -> list[int]:
-    """The residual blocks of one stage: their kernel sizes."""
-    kernels = []
-    for block, dilations in enumerate(block_dilations):
-        name = f"{prefix}.{stage * len(block_dilations) + block}"
-        kernel = source.weight_size(f"{name}.convs1.0", 3)[2]
-        if kernel % 2 == 0:
-            raise BadTensor(f"{name}.convs1.0", f"a kernel of {kernel} cannot keep the length")
-        for index in range(len(dilations)):
-            for group, target in (("convs1", "dilated"), ("convs2", "plain")):
-                layer = f"{to}.blocks.{block}.{target}.{index}"
-                source.layer(f"{name}.{group}.{index}", layer, width, width, kernel, bias=width)
-        kernels.append(kernel)
-    return kernels
-
-
-def _rows(model: Mapping[str, Any]) -> Sequence[Any]:
-    rows = model.get("resblock_dilation_sizes")
-    if not isinstance(rows, list | tuple) or not rows:
-        raise CheckpointError(f"config.model.resblock_dilation_sizes is {rows!r}, expected lists of whole numbers")
-    return rows
-
-
-def _numbers(model: Mapping[str, Any], name: str) -> list[int]:
-    """A list of positive whole numbers of the config."""
-    value = model.get(name)
-    if not isinstance(value, list | tuple) or not value or not all(type(n) is int and 0 < n <= 1024 for n in value):
-        raise CheckpointError(f"config.model.{name} is {value!r}, expected a list of positive whole numbers")
-    return list(value)
+_WITH_VECTOR: Final = "sv_emb.weight"
+_WITH_FLOW_MATCHING: Final = "cfm.estimator.proj_out.weight"
+_MARKS: Final = (_WITH_VECTOR, _WITH_FLOW_MATCHING)
+_MARKS_OF: Final[Mapping[str, set[str]]] = {
+    "v1": set(),
+    "v2": set(),
+    "v2Pro": {_WITH_VECTOR},
+    "v2ProPlus": {_WITH_VECTOR},
+    "v3": {_WITH_FLOW_MATCHING},
+    "v4": {_WITH_FLOW_MATCHING},
+}
+"""Tensors that tell the families apart, and which of them each version has."""
+_LAYOUTS: Final[Mapping[str, Callable[[Translation, Mapping[str, Any]], dict[str, Any]]]] = {
+    "v1": _vits,
+    "v2": _vits,
+    "v2Pro": _vits,
+    "v2ProPlus": _vits,
+    "v3": flow_matching,
+    "v4": flow_matching,
+}

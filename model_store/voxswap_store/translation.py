@@ -29,6 +29,10 @@ class Translation:
     def has(self, name: str) -> bool:
         return name in self._weight
 
+    def ending(self, end: str) -> list[str]:
+        """Names that end so, in the order of the file."""
+        return [name for name in self._weight if name.endswith(end)]
+
     def numbers(self, pattern: str, step: int = 1) -> range:
         """Numbers that the names have where `pattern` has "{}": 0, step, 2 step, and so on, or none at all."""
         before, after = (re.escape(part) for part in pattern.split("{}"))

@@ -99,7 +99,7 @@ class Decoder(Protocol):
             speed: > 1 is faster.
             steps: of the flow-matching decoder; others ignore it.
             piece_tokens: how much each piece holds, in tokens' worth of audio (40 ms); the last number repeats. Small
-                first pieces are heard early and cost more in all. Empty: one piece. Flow-matching decoders cut where
-                their own chunks end.
+                first pieces are heard early and cost more in all. Empty: one piece. Flow-matching decoders cut each of
+                their own chunks so.
         """
         ...

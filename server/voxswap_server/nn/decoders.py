@@ -3,18 +3,17 @@
 Knows nothing of files; tensors and config are as the store wrote them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from voxswap_server.nn.cfm import Cfm, CfmConfig
 from voxswap_server.nn.decoder import Decoder
 from voxswap_server.nn.specs import spec_of
 from voxswap_server.nn.vits import Vits, VitsConfig
-
-Vocoder = Callable[[Tensor], Tensor]
-"""Mel frames (B, bands, T) to samples (B, n): a shared network, loaded once for all voices."""
+from voxswap_server.nn.vocoder import Vocoder
 
 
 def load_decoder(
@@ -52,4 +51,16 @@ def _vits(
     return Vits.from_tensors(VitsConfig.from_dict(config), tensors, dtype=dtype, device=device)
 
 
-_FAMILIES = {"vits": _vits}
+def _cfm(
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    vocoder: Vocoder | None,
+    dtype: torch.dtype,
+    device: torch.device | str,
+) -> Decoder:
+    if vocoder is None:
+        raise ValueError(f"{config['version']} speaks through a vocoder, and none is given")
+    return Cfm.from_tensors(CfmConfig.from_dict(config), tensors, vocoder=vocoder, dtype=dtype, device=device)
+
+
+_FAMILIES = {"vits": _vits, "cfm": _cfm}

@@ -5,6 +5,7 @@ Knows nothing of what its frames are. Weight norm was folded when the checkpoint
 """
 
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +30,7 @@ class GeneratorConfig:
 
     @property
     def samples_per_frame(self) -> int:
-        total = 1
-        for rate in self.rates:
-            total *= rate
-        return total
+        return prod(self.rates)
 
     @property
     def reach_frames(self) -> int:
@@ -43,12 +41,14 @@ class GeneratorConfig:
         )
         reach = _EDGE_KERNEL // 2
         for rate, kernel in zip(reversed(self.rates), reversed(self.kernels), strict=True):
-            reach += block
-            padding = (kernel - rate) // 2
-            left = (reach - padding + kernel - 1) // rate
-            right = (reach + padding - 1) // rate + 1
-            reach = max(left, right)
+            reach = upsampled_reach(reach + block, rate, kernel)
         return reach + _EDGE_KERNEL // 2
+
+
+def upsampled_reach(reach: int, rate: int, kernel: int) -> int:
+    """Reach at the input of a transposed convolution whose output is asked for with `reach` on either side."""
+    padding = (kernel - rate) // 2
+    return max((reach - padding + kernel - 1) // rate, (reach + padding - 1) // rate + 1)
 
 
 class ResidualBlock(nn.Module):

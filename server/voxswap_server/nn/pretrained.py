@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 
@@ -27,11 +27,15 @@ def read_tensors(directory: Path, wanted: Iterable[str], *, prefix: str = "") ->
 
     Raises:
         OSError: the file cannot be read.
+        ValueError: it is damaged.
     """
-    with safe_open(directory / "model.safetensors", "pt") as file:
-        stored = set(file.keys())
-        found = {name: next((n for n in (name, prefix + name) if n in stored), None) for name in wanted}
-        return {name: file.get_tensor(source) for name, source in found.items() if source is not None}
+    try:
+        with safe_open(directory / "model.safetensors", "pt") as file:
+            stored = set(file.keys())
+            found = {name: next((n for n in (name, prefix + name) if n in stored), None) for name in wanted}
+            return {name: file.get_tensor(source) for name, source in found.items() if source is not None}
+    except SafetensorError as error:
+        raise ValueError(f"its tensors are damaged: {error}") from error
 
 
 def nbytes_of(network: nn.Module) -> int:

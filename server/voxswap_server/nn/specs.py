@@ -36,6 +36,8 @@ class FlowSpec:
     mel: MelSpec
     frames_per_latent: Fraction
     """Mel frames for one frame of the prior encoder (50 Hz)."""
+    told_frames_per_token: Fraction
+    """By which upstream works out the length that it tells its mask; not quite the true one in v3."""
     prompt_frames: int
     """At most this many mel frames of the reference prompt a chunk (upstream's T_ref)."""
     chunk_frames: int
@@ -70,12 +72,12 @@ class VersionSpec:
     """More clips of the speaker can be averaged in."""
     flow: FlowSpec | None = None
     """Only of flow-matching decoders."""
-    vocoder: Literal["bigvgan", "hifigan_v4"] | None = None
+    vocoder: Literal["bigvgan", "vocoder_v4"] | None = None
     """Shared network that turns mel frames into samples; None: the decoder makes samples itself."""
 
 
-_FLOW_V3 = FlowSpec(MelSpec(24_000, 1024, 256), Fraction(15, 8), 468, 934, samples_per_frame=256)
-_FLOW_V4 = FlowSpec(MelSpec(32_000, 1280, 320), Fraction(2), 500, 1000, samples_per_frame=480)
+_FLOW_V3 = FlowSpec(MelSpec(24_000, 1024, 256), Fraction(15, 8), Fraction(31, 8), 468, 934, samples_per_frame=256)
+_FLOW_V4 = FlowSpec(MelSpec(32_000, 1280, 320), Fraction(2), Fraction(4), 500, 1000, samples_per_frame=480)
 
 _ROWS = (
     VersionSpec("v1", "v1", _CODES_V1, 32_000, 1280, "vits", reference_bins=None),
@@ -87,7 +89,7 @@ _ROWS = (
         "v2",
         _CODES_V2,
         24_000,
-        992,
+        960,
         "cfm",
         reference_bins=704,
         no_prompt=False,
@@ -106,7 +108,7 @@ _ROWS = (
         no_prompt=False,
         auxiliary_references=False,
         flow=_FLOW_V4,
-        vocoder="hifigan_v4",
+        vocoder="vocoder_v4",
     ),
 )
 

@@ -1,0 +1,191 @@
+"""The flow-matching decoder of v3 and v4 (upstream models.SynthesizerTrnV3 and CFM).
+
+Top-down: config, network, the Decoder of the engine. Knows nothing of text, of audio files or of T2S; the vocoder is
+given. Tensors whose names begin with "reference." are needed only to encode a prompt.
+"""
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from voxswap_server.errors import RequestError
+from voxswap_server.nn.adopt import adopt, parse_config
+from voxswap_server.nn.condition import ConditionConfig, ConditionEncoder
+from voxswap_server.nn.decoder import DEFAULT_STEPS, Conditioning, FlowPrompt
+from voxswap_server.nn.dit import Dit, DitConfig
+from voxswap_server.nn.mel_style import StyleConfig, StyleEncoder
+from voxswap_server.nn.noise import NoiseSource
+from voxswap_server.nn.prior import FRAMES_PER_TOKEN, PriorConfig, PriorEncoder
+from voxswap_server.nn.quantizer import nearest
+from voxswap_server.nn.reference import ReferenceFeatures, unscale_mel
+from voxswap_server.nn.specs import FlowSpec, VersionSpec, spec_of
+from voxswap_server.nn.vocoder import VocodedStream, Vocoder
+
+
+@dataclass(frozen=True, slots=True)
+class CfmConfig:
+    version: str
+    tokens: int
+    """Entries of the codebook."""
+    content_width: int
+    style: StyleConfig
+    prior: PriorConfig
+    condition: ConditionConfig
+    dit: DitConfig
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> Self:
+        return parse_config(cls, config)
+
+
+class ReferenceSide(nn.Module):
+    """What turns a reference into prompt tokens and a speaker."""
+
+    def __init__(self, config: CfmConfig) -> None:
+        super().__init__()
+        self.content = nn.Conv1d(config.content_width, config.content_width, 2, stride=2)
+        self.style = StyleEncoder(config.style)
+
+
+class Cfm(nn.Module):
+    """Implements `decoder.Decoder`."""
+
+    def __init__(self, config: CfmConfig, vocoder: Vocoder) -> None:
+        super().__init__()
+        self.config = config
+        self.spec: VersionSpec = spec_of(config.version)
+        if self.spec.flow is None:
+            raise ValueError(f"{config.version} is not decoded by flow matching")
+        self.layout: FlowSpec = self.spec.flow
+        self.vocoder = vocoder
+        self.codebook = nn.Parameter(torch.empty(config.tokens, config.content_width))
+        self.prior = PriorEncoder(config.prior)
+        self.condition = ConditionEncoder(config.condition)
+        self.dit = Dit(config.dit)
+        self.reference = ReferenceSide(config)
+
+    @classmethod
+    def from_tensors(
+        cls,
+        config: CfmConfig,
+        tensors: Mapping[str, Tensor],
+        *,
+        vocoder: Vocoder,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> Self:
+        """Adopts stored tensors (see `adopt`)."""
+        return adopt(lambda: cls(config, vocoder), tensors, dtype=dtype, device=device)
+
+    # The reference
+
+    def prompt_tokens(self, content: Tensor) -> Tensor:
+        """Content features (1, 768, T at 50 Hz) -> (T // 2,) long."""
+        return nearest(self.reference.content(content.to(self.codebook))[0].T, self.codebook)
+
+    def speaker(self, spectrum: Tensor) -> Tensor:
+        """Spectrum (1, bins, F) -> (1, gin, 1)."""
+        return self.reference.style(spectrum.to(self.codebook))
+
+    def conditioning(
+        self,
+        references: Sequence[ReferenceFeatures],
+        prompt_tokens: Tensor | None = None,
+        prompt_phones: Tensor | None = None,
+    ) -> Conditioning:
+        """As `Decoder.conditioning`; auxiliary references are ignored."""
+        if prompt_tokens is None or prompt_phones is None or not prompt_phones.numel():
+            raise RequestError(f"version {self.spec.version} needs the transcript of the reference audio")
+        mel = references[0].mel
+        if mel is None:
+            raise ValueError("the reference was encoded without its mel")
+        speaker = self.speaker(references[0].spectrum)
+        features = self.features(prompt_tokens, prompt_phones, speaker)
+        return Conditioning(speaker, self.prompt(mel, features))
+
+    def prompt(self, mel: Tensor, features: Tensor) -> FlowPrompt:
+        """The same frames of both: as many as both have, of those the last that fit."""
+        frames = min(mel.shape[-1], features.shape[-1])
+        first = max(0, frames - self.layout.prompt_frames)
+        return FlowPrompt(mel[..., first:frames].to(self.codebook), features[..., first:frames])
+
+    # The utterance
+
+    def features(self, tokens: Tensor, phones: Tensor, speaker: Tensor, speed: float = 1.0) -> Tensor:
+        """Tokens (T,), phones (P,), speaker (1, gin, 1) -> condition (1, C, frames)."""
+        device = self.codebook.device
+        hidden = self.prior.hidden(self.codebook[tokens.to(device)][None], phones.to(device)[None], speaker, speed)
+        told = float(self.layout.told_frames_per_token * len(tokens))
+        frames = int(told) if speed == 1 else int(told / speed) + 1
+        return self.condition(hidden, speaker, self.layout.frames_per_latent, frames)
+
+    def integrate(
+        self, condition: Tensor, prompt_mel: Tensor, noise: Tensor, steps: int
+    ) -> Generator[None, None, Tensor]:
+        """Euler's method from noise to mel; yields after each step but the last.
+
+        Args:
+            condition: (B, C, F), the prompt's frames first.
+            prompt_mel: (1, bands, at most F).
+            noise: (B, bands, F), the state at time 0.
+            steps: > 0.
+
+        Returns:
+            (B, bands, F), zero where the prompt is
+        """
+        text = self.dit.text(condition.transpose(1, 2))
+        modulation = self.dit.modulations(steps)
+        known = prompt_mel.shape[-1]
+        x = noise.to(condition).transpose(1, 2).clone()
+        prompt = torch.zeros_like(x)
+        prompt[:, :known] = prompt_mel.transpose(1, 2)
+        x[:, :known] = 0
+        for step in range(steps):
+            if step:
+                yield
+            x = x + self.dit(x, prompt, text, modulation, step) / steps
+            x[:, :known] = 0
+        return x.transpose(1, 2)
+
+    def synthesize(
+        self,
+        tokens: Tensor,
+        phones: Tensor,
+        conditioning: Conditioning,
+        noise: NoiseSource,
+        *,
+        speed: float = 1.0,
+        steps: int = DEFAULT_STEPS,
+        piece_tokens: Sequence[int] = (),
+    ) -> Iterator[Tensor]:
+        """As `Decoder.synthesize`: every step of the integration is a step of the iterator."""
+        features = self.features(tokens, phones, conditioning.speaker.to(self.codebook), speed)
+        frames_per_token = FRAMES_PER_TOKEN * self.layout.frames_per_latent
+        speech = VocodedStream(self.vocoder, [max(1, int(frames_per_token * size)) for size in piece_tokens])
+        for mel in self._chunks(features, self._prompt_of(conditioning), noise, steps):
+            if mel is None:
+                yield features.new_empty(0, dtype=torch.float32)
+            else:
+                yield from speech.push(unscale_mel(mel))
+        yield from speech.finish()
+
+    def _chunks(self, features: Tensor, prompt: FlowPrompt, noise: NoiseSource, steps: int) -> Iterator[Tensor | None]:
+        """Mel (1, bands, F) of chunk after chunk, each prompted by the one before it; None after every other step."""
+        prompt_frames = prompt.mel.shape[-1]
+        size = self.layout.chunk_frames - prompt_frames
+        for call, first in enumerate(range(0, features.shape[-1], size)):
+            chunk = features[..., first : first + size]
+            condition = torch.cat((prompt.features, chunk), -1)
+            start = noise.cfm(call, (1, self.config.dit.bands, condition.shape[-1]))
+            whole = yield from self.integrate(condition, prompt.mel, start, steps)
+            mel = whole[..., prompt.mel.shape[-1] :]
+            yield mel
+            prompt = FlowPrompt(mel[..., -prompt_frames:], chunk[..., -prompt_frames:])
+
+    def _prompt_of(self, conditioning: Conditioning) -> FlowPrompt:
+        if conditioning.prompt is None:
+            raise ValueError("the conditioning is not of a flow-matching decoder")
+        return FlowPrompt(conditioning.prompt.mel.to(self.codebook), conditioning.prompt.features.to(self.codebook))

@@ -1,0 +1,239 @@
+"""Diffusion transformer: the velocity of the flow-matching decoder (Peebles & Xie 2023; F5-TTS, Chen et al. 2024).
+
+Top-down: config, parts, network. Knows nothing of tokens, of prompts longer than one pass or of how the field is
+integrated. Sequences of a batch have one length.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_EPSILON = 1e-6
+_SINUS_WIDTH = 256
+_TIME_SCALE = 1000.0
+_POSITION_KERNEL = 31
+_TEXT_KERNEL = 7
+
+
+@dataclass(frozen=True, slots=True)
+class DitConfig:
+    bands: int
+    condition_width: int
+    width: int
+    depth: int
+    frequencies: tuple[float, ...]
+    """Of the rotary positions, as the file has them; two channels of a head each."""
+    feed_forward_width: int
+    text_blocks: int
+    text_inner_width: int
+    position_groups: int
+    lora_rank: int = 0
+    """> 0: the attention's matrices are those of a base, and low-rank corrections are added to what they make."""
+
+    @property
+    def head_width(self) -> int:
+        return 2 * len(self.frequencies)
+
+
+@dataclass(frozen=True, slots=True)
+class Modulation:
+    """What the time says to every block; one row a step, worked out for all steps at once."""
+
+    blocks: tuple[Tensor, ...]
+    """Each (steps, 6 * width): shift, scale, gate of the attention, then of the feed-forward part."""
+    last: Tensor
+    """(steps, 2 * width): scale, shift."""
+
+
+class TimeEmbedding(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(_SINUS_WIDTH, width)
+        self.linear2 = nn.Linear(width, width)
+
+    def forward(self, time: Tensor) -> Tensor:
+        """(N,) in 0..1 -> (N, width)."""
+        half = _SINUS_WIDTH // 2
+        steps = torch.arange(half, device=time.device, dtype=torch.float32) * -(math.log(10_000) / (half - 1))
+        angles = _TIME_SCALE * time[:, None] * steps.exp()
+        sinus = torch.cat((angles.sin(), angles.cos()), -1)
+        return self.linear2(F.silu(self.linear1(sinus.to(self.linear1.weight))))
+
+
+class TextBlock(nn.Module):
+    """ConvNeXt V2 block (Woo et al. 2023)."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv1d(width, width, _TEXT_KERNEL, padding=_TEXT_KERNEL // 2, groups=width)
+        self.norm = nn.LayerNorm(width, eps=_EPSILON)
+        self.expand = nn.Linear(width, inner)
+        self.gamma = nn.Parameter(torch.empty(inner))
+        self.beta = nn.Parameter(torch.empty(inner))
+        self.reduce = nn.Linear(inner, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        y = self.norm(self.depthwise(x.transpose(1, 2)).transpose(1, 2))
+        y = F.gelu(self.expand(y))
+        energy = torch.linalg.vector_norm(y, dim=1, keepdim=True)  # of each channel, over time
+        response = energy / (energy.mean(-1, keepdim=True) + _EPSILON)
+        return x + self.reduce(self.gamma * (y * response) + self.beta + y)
+
+
+class TextEmbedding(nn.Module):
+    """The condition with its place in time, convolved."""
+
+    def __init__(self, config: DitConfig) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(
+            *(TextBlock(config.condition_width, config.text_inner_width) for _ in range(config.text_blocks))
+        )
+
+    def forward(self, condition: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        T, C = condition.shape[1:]
+        exponents = torch.arange(0, C, 2, device=condition.device, dtype=torch.float32) / C
+        angles = torch.arange(T, device=condition.device)[:, None] * (1 / 10_000**exponents)
+        return self.blocks(condition + torch.cat((angles.cos(), angles.sin()), -1).to(condition))
+
+
+class PositionConvolution(nn.Module):
+    """Tells frames where they stand among their neighbours."""
+
+    def __init__(self, width: int, groups: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Conv1d(width, width, _POSITION_KERNEL, padding=_POSITION_KERNEL // 2, groups=groups) for _ in range(2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        y = x.transpose(1, 2)
+        for conv in self.convs:
+            y = F.mish(conv(y))
+        return x + y.transpose(1, 2)
+
+
+class LoraLinear(nn.Linear):
+    """Linear layers of one input stacked into one, each with its low-rank correction where there is a rank."""
+
+    def __init__(self, width: int, layers: int, rank: int) -> None:
+        super().__init__(width, layers * width)
+        self.layers = layers
+        self.down = nn.Parameter(torch.empty(layers * rank, width)) if rank else None
+        self.up = nn.Parameter(torch.empty(layers, rank, width)) if rank else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, layers * C)."""
+        y = super().forward(x)
+        if self.down is None or self.up is None:
+            return y
+        inner = F.linear(x, self.down).view(*x.shape[:-1], self.layers, -1)
+        correction = torch.einsum("btlr,lrc->btlc", inner, self.up)
+        return y + correction.flatten(-2)
+
+
+class Attention(nn.Module):
+    def __init__(self, config: DitConfig) -> None:
+        super().__init__()
+        self.heads = config.width // config.head_width
+        self.qkv = LoraLinear(config.width, 3, config.lora_rank)
+        self.out = LoraLinear(config.width, 1, config.lora_rank)
+
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        B, T, C = x.shape
+        q, k, v = self.qkv(x).view(B, T, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, C/H)
+        # Upstream rotates before it splits the heads, by as many channels as one head has: only the first is turned.
+        for part in (q, k):
+            part[:, 0] = _rotated(part[:, 0], rotation)
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        return self.out(mixed.transpose(1, 2).reshape(B, T, C))
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, their norms steered by the time (AdaLN-zero)."""
+
+    def __init__(self, config: DitConfig) -> None:
+        super().__init__()
+        self.modulation = nn.Linear(config.width, 6 * config.width)
+        self.attention = Attention(config)
+        self.expand = nn.Linear(config.width, config.feed_forward_width)
+        self.reduce = nn.Linear(config.feed_forward_width, config.width)
+
+    def forward(self, x: Tensor, modulation: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+        """(B, T, C), modulation (6 * C,) -> (B, T, C)."""
+        shift, scale, gate, ff_shift, ff_scale, ff_gate = modulation.chunk(6)
+        x = x + gate * self.attention(_normed(x, shift, scale), rotation)
+        inner = F.gelu(self.expand(_normed(x, ff_shift, ff_scale)), approximate="tanh")
+        return x + ff_gate * self.reduce(inner)
+
+
+class Dit(nn.Module):
+    def __init__(self, config: DitConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.time = TimeEmbedding(config.width)
+        self.step_size = TimeEmbedding(config.width)
+        self.text = TextEmbedding(config)
+        self.joined_in = nn.Linear(2 * config.bands + config.condition_width, config.width)
+        self.positions = PositionConvolution(config.width, config.position_groups)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.last_modulation = nn.Linear(config.width, 2 * config.width)
+        self.out = nn.Linear(config.width, config.bands)
+
+    def modulations(self, steps: int) -> Modulation:
+        """For the times 0, 1/steps, 2/steps and so on."""
+        device = self.out.weight.device
+        # Added up in single precision, as upstream does it, so that the times round alike.
+        sizes = np.full(steps, 1 / steps, np.float32)
+        times = np.concatenate((np.zeros(1, np.float32), np.add.accumulate(sizes)[:-1]))
+        time, size = (torch.from_numpy(values).to(device) for values in (times, sizes))
+        embedded = F.silu(self.time(time) + self.step_size(size))
+        blocks = tuple(block.modulation(embedded) for block in cast("Iterable[Block]", self.blocks))
+        return Modulation(blocks, self.last_modulation(embedded))
+
+    def forward(self, x: Tensor, prompt: Tensor, text: Tensor, modulation: Modulation, step: int) -> Tensor:
+        """Velocity at one step.
+
+        Args:
+            x: (B, T, bands).
+            prompt: (B, T, bands), zero behind the prompt's frames.
+            text: (B, T, condition_width), as `self.text` made it of the condition; the same at all steps.
+            modulation: of all steps.
+            step: which of them.
+
+        Returns:
+            (B, T, bands)
+        """
+        x = self.positions(self.joined_in(torch.cat((x, prompt, text), -1)))
+        rotation = self._rotation(x)
+        for block, rows in zip(self.blocks, modulation.blocks, strict=True):
+            x = block(x, rows[step], rotation)
+        scale, shift = modulation.last[step].chunk(2)
+        return self.out(_normed(x, shift, scale))
+
+    def _rotation(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines, each (T, head_width), neighbouring channels alike."""
+        frequencies = torch.tensor(self.config.frequencies, device=x.device)
+        angles = torch.arange(x.shape[1], device=x.device)[:, None] * frequencies
+        angles = angles.repeat_interleave(2, -1)
+        return angles.cos().to(x), angles.sin().to(x)
+
+
+def _normed(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], eps=_EPSILON) * (1 + scale) + shift
+
+
+def _rotated(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Turns pairs of neighbouring channels: (B, T, head_width)."""
+    cos, sin = rotation
+    turned = torch.stack((-x[..., 1::2], x[..., ::2]), -1).flatten(-2)
+    return x * cos + turned * sin

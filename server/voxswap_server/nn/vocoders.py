@@ -1,0 +1,67 @@
+"""Loads the vocoder that a version names: the table from a name to the network behind it.
+
+Knows nothing of voices: a vocoder is loaded once and shared.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from voxswap_server.nn.adopt import adopt, parse_config
+from voxswap_server.nn.bigvgan import BigVgan, BigVganConfig
+from voxswap_server.nn.hifigan import Generator, GeneratorConfig
+from voxswap_server.nn.pretrained import nbytes_of, read_config, read_tensors
+
+
+class LoadedVocoder:
+    """Implements `vocoder.Vocoder`."""
+
+    def __init__(self, network: nn.Module, samples_per_frame: int, reach_frames: int) -> None:
+        self._network = network
+        self.samples_per_frame = samples_per_frame
+        self.reach_frames = reach_frames
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Itself: it belongs to no voice, so it is never copied with one."""
+        return self
+
+    @property
+    def nbytes(self) -> int:
+        return nbytes_of(self._network)
+
+    def samples(self, mel: Tensor) -> Tensor:
+        """As `Vocoder.samples`."""
+        weight = next(self._network.parameters())
+        return self._network(mel.to(weight))[0].float()
+
+
+def load_vocoder(
+    name: str, directory: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> LoadedVocoder:
+    """Reads a directory with `config.json` and `model.safetensors`, as `layout_assets` translates it.
+
+    Args:
+        name: as `VersionSpec.vocoder` has it.
+        directory: of the asset.
+        dtype: of the computation.
+        device: where it runs.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: tensors and config do not fit each other.
+    """
+    cls, build = _VOCODERS[name]
+    config = parse_config(cls, read_config(directory))
+    with torch.device("meta"):
+        wanted = list(build(config).state_dict())
+    network = adopt(lambda: build(config), read_tensors(directory, wanted), dtype=dtype, device=device)
+    return LoadedVocoder(network, config.samples_per_frame, config.reach_frames)
+
+
+_VOCODERS: Mapping[str, tuple[type[Any], Callable[[Any], nn.Module]]] = {
+    "bigvgan": (BigVganConfig, BigVgan),
+    "vocoder_v4": (GeneratorConfig, Generator),
+}
