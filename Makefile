@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 VERSIONS ?=
 CASES ?=
 FILE ?=
-SRC := server client model_store proto tests bench
+SRC := server client model_store proto training tests bench
 
 .PHONY: setup demo test test-all check parity parity-text bench proto lint type imports fmt
 

@@ -1,0 +1,287 @@
+"""The stages as commands; every path is an argument. Knows what each stage needs, not how it works."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from voxswap_training.loop import Budget
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser("voxswap_training", description=__doc__)
+    stages = parser.add_subparsers(required=True, metavar="stage")
+    _teacher(stages)
+    _corpus(stages)
+    _codes(stages)
+    _phones(stages)
+    _pack(stages)
+    _sound(stages)
+    _content(stages)
+    _t2s(stages)
+    _decoder(stages)
+    options = parser.parse_args(arguments)
+    options.run(options)
+
+
+def _teacher(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("teacher", help="join the parts of the teacher's network into one file")
+    stage.add_argument("--out", type=Path, required=True)
+    stage.set_defaults(run=_run_teacher)
+
+
+def _run_teacher(options: argparse.Namespace) -> None:
+    from voxswap_training.teacher import assemble_model
+
+    assemble_model(options.out)
+
+
+def _corpus(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("corpus", help="let the teacher speak; goes on where the files end")
+    stage.add_argument("--teacher", type=Path, required=True, help="ONNX file of stage `teacher`")
+    stage.add_argument("--packs", type=Path, required=True, help="folder of the teacher's voice packs (*.bin)")
+    stage.add_argument("--wordnet", type=Path, required=True, help="folder of WordNet's data.* files")
+    stage.add_argument("--out", type=Path, required=True, help="folder of the corpus")
+    stage.add_argument("--prosody", type=int, default=0, metavar="LINES", help="no sound, only who says what when")
+    stage.add_argument("--built-in-share", type=float, default=0.7, help="of all lines, those in the built-in voices")
+    stage.add_argument("--hours", type=float, default=6.0)
+    stage.add_argument("--minutes", type=float, default=1e9)
+    stage.add_argument("--seed", type=int, default=1)
+    stage.add_argument("--threads", type=int, default=1)
+    stage.set_defaults(run=_run_corpus)
+
+
+def _run_corpus(options: argparse.Namespace) -> None:
+    from voxswap_training.corpus import generate, generate_prosody, script
+    from voxswap_training.entries import read_index
+    from voxswap_training.teacher import Teacher
+
+    teacher = Teacher(options.teacher, options.packs, threads=options.threads, speech=not options.prosody)
+    done = read_index(options.out)
+    start = done[-1].number + 1 if done else 0
+    lines = script(options.wordnet, options.seed, built_in_share=options.built_in_share, start=start)
+    if options.prosody:
+        generate_prosody(options.out / "index.jsonl", teacher, lines, count=options.prosody, minutes=options.minutes)
+    else:
+        generate(options.out, teacher, lines, done, hours=options.hours, minutes=options.minutes)
+
+
+def _codes(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("codes", help="fit the semantic codebook and say what its codes know")
+    stage.add_argument("--corpus", type=Path, required=True)
+    stage.add_argument("--prosody", type=Path, required=True, help="corpus without sound")
+    stage.add_argument("--out", type=Path, required=True, help="codebook (.npz)")
+    stage.add_argument("--pitch-weight", type=float, default=0.06)
+    stage.add_argument("--seed", type=int, default=0)
+    stage.set_defaults(run=_run_codes)
+
+
+def _run_codes(options: argparse.Namespace) -> None:
+    from voxswap_training.entries import open_audio, read_index
+    from voxswap_training.fit_codes import fit, report, voice_medians
+
+    spoken, unspoken = read_index(options.corpus), read_index(options.prosody)
+    codebook = fit(
+        spoken[:1500],
+        open_audio(options.corpus),
+        [*spoken, *unspoken[:4000]],
+        pitch_weight=options.pitch_weight,
+        seed=options.seed,
+    )
+    codebook.medians_hz.update(voice_medians([*spoken, *unspoken]))
+    codebook.save(options.out)
+    print(report(codebook, unspoken[:2000]))
+
+
+def _phones(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("phones", help="read all texts with the server's front-end (needs the server installed)")
+    stage.add_argument("--corpus", type=Path, required=True)
+    stage.add_argument("--prosody", type=Path, required=True)
+    stage.add_argument("--out", type=Path, required=True, help="phones (.json)")
+    stage.set_defaults(run=_run_phones)
+
+
+def _run_phones(options: argparse.Namespace) -> None:
+    from voxswap_training.entries import read_index
+    from voxswap_training.frontend import write_phones
+
+    texts = [entry.text for folder in (options.corpus, options.prosody) for entry in read_index(folder)]
+    print(f"{write_phones(texts, options.out)} texts")
+
+
+def _pack(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("pack", help="arrays and Opus files that training reads and that travel")
+    stage.add_argument("--corpus", type=Path, required=True)
+    stage.add_argument("--prosody", type=Path, required=True)
+    stage.add_argument("--codebook", type=Path, required=True)
+    stage.add_argument("--phones", type=Path, required=True)
+    stage.add_argument("--out", type=Path, required=True, help="folder")
+    stage.add_argument("--audio-mb", type=float, default=0.0, help="Opus files up to this size; 0 makes none")
+    stage.add_argument("--opus-level", type=float, default=0.8, help="0 is the largest, 1 the smallest")
+    stage.set_defaults(run=_run_pack)
+
+
+def _run_pack(options: argparse.Namespace) -> None:
+    import json
+
+    from voxswap_training.codes import Codebook
+    from voxswap_training.entries import open_audio, read_index
+    from voxswap_training.pack import build_lines, compress_audio
+
+    read = json.loads(options.phones.read_text("utf-8"))
+    spoken = [entry for entry in read_index(options.corpus) if entry.text in read]
+    unspoken = [entry for entry in read_index(options.prosody) if entry.text in read]
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.audio_mb:
+        audio, limit = open_audio(options.corpus), int(options.audio_mb * 1e6)
+        rows = compress_audio(spoken, audio, options.out, level=options.opus_level, limit_bytes=limit)
+        spoken, unspoken = spoken[:rows], spoken[rows:] + unspoken
+    lines = build_lines(spoken, unspoken, Codebook.load(options.codebook), lambda text: read[text])
+    lines.save(options.out / "lines.npz")
+    print(f"{len(lines.phones)} lines, {lines.spoken} spoken, {len(lines.tokens.values) / 25 / 3600:.1f} h of tokens")
+
+
+def _sound(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("sound", help="the sound of a pack at the rates that training wants")
+    stage.add_argument("--pack", type=Path, required=True)
+    stage.add_argument("--corpus", type=Path, help="take the sound of the corpus itself instead of the Opus files")
+    stage.add_argument("--out", type=Path, required=True, help="folder of sound_32k.i16 and sound_16k.i16")
+    stage.add_argument("--processes", type=int, default=1)
+    stage.set_defaults(run=_run_sound)
+
+
+def _run_sound(options: argparse.Namespace) -> None:
+    from voxswap_training.entries import open_audio
+    from voxswap_training.pack import Lines, expand_audio
+    from voxswap_training.sound import CONTENT_RATE_HZ, RATE_HZ, write_resampled
+
+    lines = Lines.load(options.pack / "lines.npz")
+    options.out.mkdir(parents=True, exist_ok=True)
+    decoded = options.out / "sound_24k.i16"
+    if options.corpus:
+        audio = open_audio(options.corpus)
+    else:
+        audio = expand_audio(lines, options.pack, decoded, processes=options.processes)
+    for rate_hz in (RATE_HZ, CONTENT_RATE_HZ):
+        target = options.out / f"sound_{rate_hz // 1000}k.i16"
+        write_resampled(lines, audio, target, rate_hz=rate_hz, processes=options.processes)
+    decoded.unlink(missing_ok=True)
+
+
+def _decoder(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("decoder", help="train tokens, phones and a reference -> waveform")
+    _training(stage)
+    stage.add_argument("--codebook", type=Path, required=True)
+    stage.add_argument("--sound", type=Path, required=True, help="folder of stage `sound`")
+    stage.add_argument("--batch", type=int, default=32)
+    stage.add_argument("--slice-frames", type=int, default=32)
+    stage.add_argument("--judge-width", type=int, default=24)
+    stage.add_argument("--judged-from", type=float, default=0.15)
+    stage.add_argument("--report-every", type=int, default=100)
+    stage.set_defaults(run=_run_decoder)
+
+
+def _run_decoder(options: argparse.Namespace) -> None:
+    import torch
+
+    from voxswap_training.codes import Codebook
+    from voxswap_training.pack import Lines
+    from voxswap_training.sound import RATE_HZ, Sound, resampled_counts
+    from voxswap_training.sovits import SovitsShape
+    from voxswap_training.train_decoder import DecoderSettings, DecoderTrainer
+
+    device, shape = _device(options), SovitsShape()
+    lines = Lines.load(options.pack / "lines.npz")
+    settings = DecoderSettings(
+        batch=options.batch,
+        slice_frames=options.slice_frames,
+        judge_width=options.judge_width,
+        judged_from=options.judged_from,
+        report_every=options.report_every,
+        seed=options.seed,
+    )
+    codebook = torch.from_numpy(Codebook.load(options.codebook).for_decoder(shape.content_width))
+    sound = Sound(options.sound / "sound_32k.i16", resampled_counts(lines, RATE_HZ), device)
+    trainer = DecoderTrainer(
+        lines, sound, codebook, options.out, _budget(options), settings, shape=shape, device=device
+    )
+    trainer.run()
+
+
+def _content(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("content", help="train the content encoder: a reference audio -> its codes")
+    _training(stage)
+    stage.add_argument("--codebook", type=Path, required=True)
+    stage.add_argument("--sound", type=Path, required=True, help="folder of stage `sound`")
+    stage.add_argument("--batch", type=int, default=24)
+    stage.add_argument("--report-every", type=int, default=100)
+    stage.set_defaults(run=_run_content)
+
+
+def _run_content(options: argparse.Namespace) -> None:
+    from voxswap_training.codes import Codebook
+    from voxswap_training.pack import Lines
+    from voxswap_training.sound import CONTENT_RATE_HZ, Sound, resampled_counts
+    from voxswap_training.train_content import ContentSettings, train
+
+    device = _device(options)
+    lines = Lines.load(options.pack / "lines.npz")
+    settings = ContentSettings(batch=options.batch, report_every=options.report_every, seed=options.seed)
+    sound = Sound(options.sound / "sound_16k.i16", resampled_counts(lines, CONTENT_RATE_HZ), device)
+    codebook = Codebook.load(options.codebook)
+    train(lines, sound, codebook, options.out, _budget(options), settings, device=device)
+
+
+def _t2s(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("t2s", help="train phones -> tokens")
+    _training(stage)
+    stage.add_argument("--codebook", type=Path, required=True)
+    stage.add_argument("--batch-tokens", type=int, default=3000)
+    stage.add_argument("--layers", type=int, default=6)
+    stage.add_argument("--width", type=int, default=256)
+    stage.add_argument("--report-every", type=int, default=100)
+    stage.set_defaults(run=_run_t2s)
+
+
+def _run_t2s(options: argparse.Namespace) -> None:
+    from voxswap_training.codes import Codebook
+    from voxswap_training.pack import Lines
+    from voxswap_training.t2s import T2SShape
+    from voxswap_training.train_t2s import T2SSettings, train
+
+    settings = T2SSettings(batch_tokens=options.batch_tokens, report_every=options.report_every, seed=options.seed)
+    lines = Lines.load(options.pack / "lines.npz")
+    silence = Codebook.load(options.codebook).silence
+    shape = T2SShape(hidden_dim=options.width, head=options.width // 32, n_layer=options.layers)
+    train(lines, silence, options.out, _budget(options), settings, shape=shape, device=_device(options))
+
+
+def _training(stage: argparse.ArgumentParser) -> None:
+    """Arguments of every stage that trains."""
+    stage.add_argument("--pack", type=Path, required=True, help="folder of stage `pack`")
+    stage.add_argument("--out", type=Path, required=True, help="folder for checkpoint and curve")
+    stage.add_argument(
+        "--budget-minutes", type=float, required=True, help="of all runs together: the schedule's length"
+    )
+    stage.add_argument("--minutes", type=float, default=1e9, help="of this run")
+    stage.add_argument("--device", default="cpu", help="cpu or cuda")
+    stage.add_argument("--threads", type=int, default=1, help="of the CPU")
+    stage.add_argument("--seed", type=int, default=0)
+
+
+def _budget(options: argparse.Namespace) -> "Budget":
+    from voxswap_training.loop import Budget
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    return Budget(options.budget_minutes, options.minutes)
+
+
+def _device(options: argparse.Namespace) -> "torch.device":
+    import torch
+
+    torch.set_num_threads(options.threads)
+    torch.set_float32_matmul_precision("high")
+    return torch.device(options.device)

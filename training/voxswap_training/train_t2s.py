@@ -1,0 +1,204 @@
+"""Stage `t2s`: phones and a prompt to tokens.
+
+A row is a line, or a prompt and a line of the same voice as the server joins them: the prompt's phones before the
+line's, its tokens first, then the silence that the server adds to every reference, then the line's. Tokens that go in
+are corrupted now and then, so that a slip is not the end. The first heads of two layers are shown where in the text
+each token is: that is learnt in minutes rather than hours. Knows nothing of sound.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from voxswap_training.loop import Budget, Progress, adamw, set_rate
+from voxswap_training.pack import Lines
+from voxswap_training.t2s import T2SShape, TrainableT2S
+
+RATE: Final = 1e-3
+_GUIDED: Final = (1, 2)
+_PAD: Final = -1
+_PROMPTED_SHARE = 0.6
+_CORRUPTED_SHARE = 0.05
+_PROMPT_SILENCE = 18
+"""At most so many tokens of silence follow a prompt; the server's are 15."""
+_SMOOTHING = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class T2SSettings:
+    batch_tokens: int = 3000
+    """Phones and tokens of a batch, padding included."""
+    dropout: float = 0.05
+    guide_weight: float = 0.3
+    report_every: int = 100
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    phones: Tensor
+    phone_counts: Tensor
+    inputs: Tensor
+    targets: Tensor
+    """(B, T): the token after each input; _PAD beyond the end."""
+    places: Tensor
+    """(B, T): the phone that the target speaks; _PAD where unknown."""
+
+    def to(self, device: torch.device) -> "Batch":
+        moved = [getattr(self, name).to(device, non_blocking=True) for name in self.__slots__]
+        return Batch(*moved)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    phones: NDArray[np.integer]
+    tokens: NDArray[np.integer]
+    places: NDArray[np.integer]
+
+
+class Rows:
+    """Draws rows from lines."""
+
+    def __init__(self, lines: Lines, silence: int, *, dev: bool, seed: int) -> None:
+        self._lines, self._silence = lines, silence
+        self._rng = np.random.default_rng(seed)
+        chosen = np.flatnonzero(lines.dev == dev)
+        self._chosen = chosen[lines.tokens.lengths[chosen] > 1]
+        order = np.argsort(lines.voice[self._chosen], kind="stable")
+        by_voice = self._chosen[order]
+        bounds = np.flatnonzero(np.diff(lines.voice[by_voice])) + 1
+        self._mates = {int(lines.voice[group[0]]): group for group in np.split(by_voice, bounds)}
+
+    def draw(self) -> Row:
+        line = self._row(int(self._rng.choice(self._chosen)))
+        if self._rng.random() >= _PROMPTED_SHARE:
+            return line[0]
+        mates = self._mates[line[1]]
+        return self._joined(self._row(int(self._rng.choice(mates)))[0], line[0])
+
+    def _row(self, index: int) -> tuple[Row, int]:
+        lines = self._lines
+        row = Row(lines.phones[index], lines.tokens[index], lines.phone_at_token[index])
+        return row, int(lines.voice[index])
+
+    def _joined(self, prompt: Row, line: Row) -> Row:
+        silence = int(self._rng.integers(0, _PROMPT_SILENCE + 1))
+        quiet = np.full(silence, self._silence)
+        return Row(
+            np.concatenate([prompt.phones, line.phones]),
+            np.concatenate([prompt.tokens, quiet, line.tokens]),
+            np.concatenate([prompt.places, np.full(silence, _PAD), line.places.astype(np.int64) + len(prompt.phones)]),
+        )
+
+    def batches(self, settings: T2SSettings, eos: int) -> Iterator[Batch]:
+        """Endless; rows of like length come together, so little is padding."""
+        while True:
+            pool = sorted((self.draw() for _ in range(256)), key=lambda row: len(row.tokens) + len(row.phones))
+            groups: list[list[Row]] = [[]]
+            for row in pool:
+                longest = len(row.tokens) + len(row.phones) + 1
+                if groups[-1] and (len(groups[-1]) + 1) * longest > settings.batch_tokens:
+                    groups.append([])
+                groups[-1].append(row)
+            self._rng.shuffle(groups)
+            for group in groups:
+                yield self._batch(group, eos)
+
+    def _batch(self, rows: list[Row], eos: int) -> Batch:
+        P = max(len(row.phones) for row in rows)
+        T = max(len(row.tokens) for row in rows)
+        phones = np.zeros((len(rows), P), np.int64)
+        inputs = np.zeros((len(rows), T), np.int64)
+        targets = np.full((len(rows), T), _PAD)
+        places = np.full((len(rows), T), _PAD)
+        for index, row in enumerate(rows):
+            count = len(row.tokens)
+            phones[index, : len(row.phones)] = row.phones
+            inputs[index, :count] = row.tokens
+            targets[index, : count - 1] = row.tokens[1:]
+            targets[index, count - 1] = eos
+            places[index, : count - 1] = row.places[1:]
+        counts = np.array([len(row.phones) for row in rows])
+        return Batch(*(torch.from_numpy(array) for array in (phones, counts, inputs, targets, places)))
+
+
+def losses(network: TrainableT2S, batch: Batch, settings: T2SSettings) -> dict[str, Tensor]:
+    """`loss` to descend; `cross_entropy` and `guide` in nats, and the share of tokens and places that are right."""
+    training = network.training
+    inputs = batch.inputs
+    if training:
+        noise = torch.rand(inputs.shape, device=inputs.device) < _CORRUPTED_SHARE
+        inputs = torch.where(noise, torch.randint_like(inputs, network.shape.eos), inputs)
+    logits, seen = network(
+        batch.phones, batch.phone_counts, inputs, dropout=settings.dropout if training else 0.0, guided=_GUIDED
+    )
+    flat, wanted = logits.float().flatten(0, 1), batch.targets.flatten()
+    smoothing = _SMOOTHING if training else 0.0
+    entropy = F.cross_entropy(flat, wanted, ignore_index=_PAD, label_smoothing=smoothing)
+    places = batch.places.flatten()
+    guides = [F.cross_entropy(scores.float().flatten(0, 1), places, ignore_index=_PAD) for scores in seen]
+    guide = torch.stack(guides).mean()
+    known = wanted != _PAD
+    placed = places != _PAD
+    return {
+        "loss": entropy + settings.guide_weight * guide,
+        "cross_entropy": entropy,
+        "guide": guide,
+        "right": (flat.argmax(-1) == wanted)[known].float().mean(),
+        "placed": (seen[-1].flatten(0, 1).argmax(-1) == places)[placed].float().mean(),
+    }
+
+
+def train(
+    lines: Lines,
+    silence: int,
+    folder: Path,
+    budget: Budget,
+    settings: T2SSettings,
+    *,
+    shape: T2SShape,
+    device: torch.device,
+) -> TrainableT2S:
+    """Trains until the budget is spent; checkpoint and curve lie in `folder`."""
+    torch.manual_seed(settings.seed)
+    network = TrainableT2S(shape).to(device)
+    optimiser = adamw(network, RATE, decay=0.02, betas=(0.9, 0.98))
+    progress = Progress(folder / "t2s.pt", budget, {"network": network, "optimiser": optimiser})
+    progress.resume()
+    train_batches = Rows(lines, silence, dev=False, seed=settings.seed + progress.step).batches(settings, shape.eos)
+    dev_source = Rows(lines, silence, dev=True, seed=1).batches(settings, shape.eos)
+    dev_batches = [next(dev_source) for _ in range(6)]
+
+    def measure() -> Mapping[str, float]:
+        network.eval()
+        with torch.no_grad(), autocast(device):
+            found = [losses(network, batch.to(device), settings) for batch in dev_batches]
+        network.train()
+        return {f"dev_{name}": float(torch.stack([f[name] for f in found]).mean()) for name in found[0]}
+
+    network.train()
+    for step in progress.steps():
+        set_rate(optimiser, RATE * progress.rate())
+        with autocast(device):
+            found = losses(network, next(train_batches).to(device), settings)
+        optimiser.zero_grad(set_to_none=True)
+        found["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+        optimiser.step()
+        if step % 10 == 0:
+            progress.note(**{name: value.item() for name, value in found.items()})
+        if (step + 1) % settings.report_every == 0:
+            progress.report(folder / "t2s.csv", measure)
+    return network
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """Half precision where it is fast."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
