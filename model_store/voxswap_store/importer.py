@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from voxswap_server.domain import Prompt, VoiceUpload
-from voxswap_server.errors import RequestError, VoiceExists
+from voxswap_server.errors import AssetMissing, RequestError, VoiceExists
 from voxswap_store.assets import WEIGHTS, asset_directory
 from voxswap_store.catalogue import Catalogue, VoiceEntry
 from voxswap_store.checkpoint import Checkpoint, Kind, read_checkpoint
@@ -44,6 +44,9 @@ class EncodePrompt(Protocol):
             prompt: reference audio and transcript.
             version: of the voice.
             decoder: the translated SoVITS half, which holds the content projection and the codebook.
+
+        Raises:
+            AssetMissing: a shared network is not installed; the voice is then imported without a cached prompt.
         """
         ...
 
@@ -111,7 +114,7 @@ def import_voice(
         request: what, and under which id.
         root: of the store.
         progress: told how far it is.
-        check_audio: called with each clip; raises `BadReferenceAudio` when it cannot be used.
+        check_audio: called with the main clip; raises `BadReferenceAudio` when it breaks a rule.
         encode_prompt: makes the cached prompt; without it the engine makes it at first use.
         limits: what a checkpoint may ask for.
 
@@ -128,17 +131,30 @@ def import_voice(
     if require_id(request.voice_id) in catalogue.ids() and not request.replace:
         raise VoiceExists(request.voice_id)
     if request.prompt and check_audio:
-        for clip in (request.prompt.audio, *request.prompt.auxiliary):
-            check_audio(clip)
+        check_audio(request.prompt.audio)
     with Staging(root) as staging:
         halves = _read_halves(request, root, staging.path, progress, limits or Limits())
-        encoded = None
-        if request.prompt and encode_prompt:
-            progress("encoding the prompt", 0, 1)
-            encoded = Converted(dict(encode_prompt(request.prompt, halves.guess.version, halves.decoder)), {})
+        encoded = _encoded(request, halves, encode_prompt, progress)
         progress("writing", 0, 1)
         files = _write(staging, request, halves, encoded)
-        return catalogue.install(staging, _manifest(request, halves, files), replace=request.replace)
+        entry = catalogue.install(staging, _manifest(request, halves, files), replace=request.replace)
+    progress("writing", 1, 1)
+    return entry
+
+
+def _encoded(
+    request: ImportRequest, halves: _Halves, encode_prompt: EncodePrompt | None, progress: StepProgress
+) -> Converted | None:
+    """The cached prompt; None where nobody can make it now."""
+    if request.prompt is None or encode_prompt is None:
+        return None
+    progress("encoding the prompt", 0, 1)
+    try:
+        tensors = encode_prompt(request.prompt, halves.guess.version, halves.decoder)
+    except AssetMissing:  # the voice is whole without it: whoever speaks with it first is told what is missing
+        return None
+    progress("encoding the prompt", 1, 1)
+    return Converted(dict(tensors), {})
 
 
 def _read_halves(request: ImportRequest, root: Path, scratch: Path, progress: StepProgress, limits: Limits) -> _Halves:

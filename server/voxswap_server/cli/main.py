@@ -2,9 +2,11 @@
 
 import typer
 
+from voxswap_server.cli.assets import assets
 from voxswap_server.cli.parity import parity
 from voxswap_server.cli.parity_text import parity_text
 from voxswap_server.cli.serve import check_config, serve
+from voxswap_server.cli.store import import_
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Many GPT-SoVITS voices from one server.")
 
@@ -16,6 +18,8 @@ def _root() -> None:
 
 app.command()(serve)
 app.command()(check_config)
+app.command("import")(import_)
+app.add_typer(assets, name="assets")
 app.command()(parity_text)
 app.command()(parity)
 
