@@ -2,6 +2,7 @@
 
 import typer
 
+from voxswap_client.cli import register
 from voxswap_server.cli.assets import assets
 from voxswap_server.cli.parity import parity
 from voxswap_server.cli.parity_text import parity_text
@@ -22,6 +23,7 @@ app.command("import")(import_)
 app.add_typer(assets, name="assets")
 app.command()(parity_text)
 app.command()(parity)
+register(app)
 
 
 def main() -> None:

@@ -1,0 +1,122 @@
+"""What all commands share: which server, how answers look, how failures end.
+
+Knows nothing of any one command.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+
+from voxswap_client.client import Client
+from voxswap_client.connection import DEFAULT_ADDRESS, Tls
+from voxswap_client.errors import (
+    AssetMissing,
+    CapacityError,
+    DeadlineExceeded,
+    InvalidRequest,
+    NotBuilt,
+    NotFound,
+    Unavailable,
+    VoiceExists,
+    VoiceUnusable,
+    VoxswapError,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Address = Annotated[str, typer.Option(envvar="VOXSWAP_ADDRESS", help="host:port of the server.")]
+TlsCa = Annotated[Path | None, typer.Option("--tls-ca", help="Speak TLS, and trust the certificates in this PEM file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+VoiceId = Annotated[str, typer.Argument(metavar="VOICE", help="Id of a voice.", show_default=False)]
+
+HERE = DEFAULT_ADDRESS
+
+FAILED = 1
+WRONG_REQUEST = 2
+NOT_NOW = 3
+CANNOT = 4
+EXIT_CODES: Mapping[type[VoxswapError], int] = {
+    InvalidRequest: WRONG_REQUEST,
+    NotFound: WRONG_REQUEST,
+    VoiceExists: WRONG_REQUEST,
+    CapacityError: NOT_NOW,
+    Unavailable: NOT_NOW,
+    DeadlineExceeded: NOT_NOW,
+    VoiceUnusable: CANNOT,
+    AssetMissing: CANNOT,
+    NotBuilt: CANNOT,
+}
+EXIT_HELP = (
+    "Exits with 2 when the request is wrong, 3 when the server cannot now, 4 when it lacks something, 1 otherwise."
+)
+
+
+def connected(address: str, tls_ca: Path | None) -> Client:
+    """A client of the server at an address."""
+    return Client(address, tls=Tls(root_certificates=tls_ca.read_bytes()) if tls_ca else None)
+
+
+def told_plainly(command: Callable[P, R]) -> Callable[P, R]:
+    """Turns failures into one line on stderr and an exit code."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except Unavailable as error:
+            raise _ended(f"no voxswap server answers at {kwargs.get('address')}: {error.message}", error) from None
+        except VoxswapError as error:
+            raise _ended(_with_id(error), error) from None
+        except OSError as error:
+            typer.secho(f"voxswap: {error}", fg="red", err=True)
+            raise typer.Exit(WRONG_REQUEST) from None
+
+    return wrapped
+
+
+def show(value: Any, *, as_json: bool, otherwise: Callable[[Any], Any]) -> None:
+    """Prints a value: as JSON, or what `otherwise` makes of it (text or something that rich can draw)."""
+    if as_json:
+        typer.echo(to_json(value))
+    else:
+        plain_console().print(otherwise(value))
+
+
+def plain_console(*, stderr: bool = False) -> Console:
+    """Draws tables, but reads nothing into the text: a voice's description may hold brackets."""
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+def to_json(value: Any, *, indent: int | None = 2) -> str:
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=False)
+
+
+def exit_code(error: VoxswapError) -> int:
+    """That of the nearest ancestor in the table."""
+    return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), FAILED)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _with_id(error: VoxswapError) -> str:
+    """Where the fault is not the caller's, the id under which the server's log has it."""
+    return error.message if type(error) in EXIT_CODES else f"{error.message} (request {error.request_id})"
+
+
+def _ended(line: str, error: VoxswapError) -> typer.Exit:
+    typer.secho(f"voxswap: {line}", fg="red", err=True)
+    return typer.Exit(exit_code(error))
