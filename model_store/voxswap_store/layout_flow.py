@@ -37,7 +37,7 @@ def flow_matching(source: Translation, _model: Mapping[str, Any]) -> dict[str, A
 def condition(source: Translation, hidden_width: int, speaker_width: int) -> dict[str, Any]:
     """Bridge and wns1, as the config of a ConditionEncoder."""
     width = source.size("bridge.0.weight", 3)[0]
-    source.layer("bridge.0", "condition.bridge", width, hidden_width, 1, bias=width)
+    source.layer("bridge.0", "condition.bridge.0", width, hidden_width, 1, bias=width)
     source.layer("wns1.pre", "condition.pre", width, width, 1, bias=width)
     config = wn(source, "wns1.enc", "condition.wn", width, speaker_width)
     source.layer("wns1.proj", "condition.post", width, width, 1, bias=width)

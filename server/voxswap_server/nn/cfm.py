@@ -165,14 +165,14 @@ class Cfm(nn.Module):
         features = self.features(tokens, phones, conditioning.speaker.to(self.codebook), speed)
         frames_per_token = FRAMES_PER_TOKEN * self.layout.frames_per_latent
         speech = VocodedStream(self.vocoder, [max(1, int(frames_per_token * size)) for size in piece_tokens])
-        for mel in self._chunks(features, self._prompt_of(conditioning), noise, steps):
+        for mel in self.mels(features, self._prompt_of(conditioning), noise, steps):
             if mel is None:
                 yield features.new_empty(0, dtype=torch.float32)
             else:
                 yield from speech.push(unscale_mel(mel))
         yield from speech.finish()
 
-    def _chunks(self, features: Tensor, prompt: FlowPrompt, noise: NoiseSource, steps: int) -> Iterator[Tensor | None]:
+    def mels(self, features: Tensor, prompt: FlowPrompt, noise: NoiseSource, steps: int) -> Iterator[Tensor | None]:
         """Mel (1, bands, F) of chunk after chunk, each prompted by the one before it; None after every other step."""
         prompt_frames = prompt.mel.shape[-1]
         size = self.layout.chunk_frames - prompt_frames

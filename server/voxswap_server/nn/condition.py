@@ -24,7 +24,7 @@ class ConditionEncoder(nn.Module):
     def __init__(self, config: ConditionConfig) -> None:
         super().__init__()
         width = config.wn.width
-        self.bridge = nn.Conv1d(config.in_width, width, 1)
+        self.bridge = nn.Sequential(nn.Conv1d(config.in_width, width, 1), nn.LeakyReLU(_SLOPE))
         self.pre = nn.Conv1d(width, width, 1)
         self.wn = Wn(config.wn)
         self.post = nn.Conv1d(width, width, 1)
@@ -34,7 +34,7 @@ class ConditionEncoder(nn.Module):
 
         What lies at or beyond `frames`, the length that upstream tells its mask, is zero.
         """
-        x = F.leaky_relu(self.bridge(hidden.transpose(1, 2)), _SLOPE)
+        x = self.bridge(hidden.transpose(1, 2))
         x = F.interpolate(x, scale_factor=float(stretch), mode="nearest")
         x = cut(self.pre(x), frames)
         return cut(self.post(self.wn(x, speaker, frames)), frames)

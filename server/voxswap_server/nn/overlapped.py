@@ -32,18 +32,29 @@ def synthesize_overlapped(
         noise: asked once, for the whole batch.
         steps: of the integration.
     """
-    layout, vocoder = decoder.layout, decoder.vocoder
+    mels, padding = overlapped_mels(decoder, torch.cat(list(features), -1), prompt, noise, steps)
+    return join(decoder, mels, padding, [part.shape[-1] for part in features])
+
+
+def overlapped_mels(
+    decoder: Cfm, features: Tensor, prompt: FlowPrompt, noise: NoiseSource, steps: int
+) -> tuple[Tensor, int]:
+    """Mel (chunks, bands, frames) of overlapping chunks of `features` (1, C, F), and how much of the last is padding."""
     prompt_frames = prompt.mel.shape[-1]
-    chunks, padding = _chunks(torch.cat(list(features), -1), layout.chunk_frames - prompt_frames, layout.overlap_frames)
+    chunks, padding = _chunks(features, decoder.layout.chunk_frames - prompt_frames, decoder.layout.overlap_frames)
     condition = torch.cat((prompt.features.expand(len(chunks), -1, -1), chunks), -1)
     start = noise.cfm(0, (len(chunks), decoder.config.dit.bands, condition.shape[-1]))
-    mels = _returned(decoder.integrate(condition, prompt.mel, start, steps))[..., prompt_frames:]
-    mel = torch.cat(list(unscale_mel(mels)), -1)[None]
-    per_frame = vocoder.samples_per_frame
-    pieces = vocoder.samples(mel).view(len(chunks), -1)
-    joined = sola.merge(list(pieces), layout.overlap_frames * per_frame)
-    spoken = joined[layout.overlap_frames * per_frame : len(joined) - padding * per_frame]
-    ends = torch.tensor([part.shape[-1] for part in features]).cumsum(0) * per_frame
+    whole = _returned(decoder.integrate(condition, prompt.mel, start, steps))
+    return whole[..., prompt_frames:], padding
+
+
+def join(decoder: Cfm, mels: Tensor, padding: int, lengths: Sequence[int]) -> list[Tensor]:
+    """Waveforms (samples,) of utterances that are `lengths` frames long, from the mels of overlapping chunks."""
+    per_frame, overlap = decoder.vocoder.samples_per_frame, decoder.layout.overlap_frames
+    samples = decoder.vocoder.samples(torch.cat(list(unscale_mel(mels)), -1)[None])
+    joined = sola.merge(list(samples.view(len(mels), -1)), overlap * per_frame)
+    spoken = joined[overlap * per_frame : len(joined) - padding * per_frame]
+    ends = torch.tensor(lengths).cumsum(0) * per_frame
     return list(spoken.tensor_split([int(end) for end in ends[:-1]]))
 
 

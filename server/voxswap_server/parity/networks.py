@@ -15,6 +15,8 @@ from voxswap_server.nn.eres2net import SpeakerVectorNet
 from voxswap_server.nn.hubert import ContentEncoder
 from voxswap_server.nn.specs import VersionSpec, spec_of
 from voxswap_server.nn.t2s import T2S, T2SConfig
+from voxswap_server.nn.vocoder import Vocoder
+from voxswap_server.nn.vocoders import load_vocoder
 from voxswap_server.parity.cases import ModelFiles
 from voxswap_server.parity.errors import BadGoldens
 from voxswap_server.parity.golden_weights import Manifest
@@ -42,6 +44,8 @@ class GoldenVoice:
     """An imported pair of golden checkpoints."""
 
     entry: VoiceEntry
+    vocoder_of: Callable[[str], Vocoder]
+    """Loads the vocoder of this name."""
 
     @property
     def spec(self) -> VersionSpec:
@@ -56,7 +60,8 @@ class GoldenVoice:
     @cached_property
     def decoder(self) -> Decoder:
         weights = load_weights(self.entry.directory / self.entry.manifest.files.decoder.name)
-        return load_decoder(weights.config, weights.tensors)
+        vocoder = self.vocoder_of(self.spec.vocoder) if self.spec.vocoder else None
+        return load_decoder(weights.config, weights.tensors, vocoder=vocoder)
 
 
 class Networks:
@@ -71,6 +76,7 @@ class Networks:
         self._root = root
         self._work = work
         self._voices: dict[tuple[str, ModelFiles], GoldenVoice] = {}
+        self._vocoders: dict[str, Vocoder] = {}
 
     def voice(self, version: str, files: ModelFiles) -> GoldenVoice:
         """The voice of one pair of checkpoints.
@@ -81,7 +87,7 @@ class Networks:
         """
         key = (version, files)
         if key not in self._voices:
-            self._voices[key] = GoldenVoice(self._import(version, files))
+            self._voices[key] = GoldenVoice(self._import(version, files), self.vocoder)
         return self._voices[key]
 
     @cached_property
@@ -95,6 +101,12 @@ class Networks:
     @cached_property
     def speaker_vector_net(self) -> SpeakerVectorNet:
         return SpeakerVectorNet.from_directory(self._asset("eres2net"))
+
+    def vocoder(self, name: str) -> Vocoder:
+        """The vocoder that a version names."""
+        if name not in self._vocoders:
+            self._vocoders[name] = load_vocoder(name, self._asset(name))
+        return self._vocoders[name]
 
     def _import(self, version: str, files: ModelFiles) -> VoiceEntry:
         t2s = self._rebuild(self._root / version / files.s1)

@@ -18,8 +18,8 @@ from voxswap_server.errors import RequestError
 from voxswap_server.nn.noise import RecordedNoise
 from voxswap_server.nn.sampling import EOS_FREE_STEPS, SamplerState, Sampling, draw, penalised, survivors
 from voxswap_server.parity.compare import Row, Stage, Verdict, int16_samples, whole_numbers
+from voxswap_server.parity.replay_decoder import PAUSE_RATE_HZ
 from voxswap_server.parity.replay_text import CUTS
-from voxswap_server.parity.replay_vits import PAUSE_RATE_HZ
 from voxswap_server.text import cuts
 from voxswap_server.text.frontend import TextFrontend
 from voxswap_server.text.symbols import SYMBOLS

@@ -10,12 +10,14 @@ from pathlib import Path
 import torch
 
 from voxswap_server.errors import VoxswapError
+from voxswap_server.nn.cfm import Cfm
 from voxswap_server.nn.vits import Vits
 from voxswap_server.parity.cases import Case, Goldens
 from voxswap_server.parity.compare import Row, failed, whole_numbers
 from voxswap_server.parity.exceptions import Fidelity, load_fidelity
 from voxswap_server.parity.networks import GoldenVoice, Networks
 from voxswap_server.parity.references import References
+from voxswap_server.parity.replay_cfm import replay_cfm
 from voxswap_server.parity.replay_shared import replay_shared
 from voxswap_server.parity.replay_t2s import replay_t2s
 from voxswap_server.parity.replay_text import replay_bert, replay_text
@@ -112,6 +114,14 @@ def _replay_vits(case: Case, voice: GoldenVoice, references: References) -> Iter
     yield from replay_vits(case, decoder, [main, *others])
 
 
+def _replay_cfm(case: Case, voice: GoldenVoice, references: References) -> Iterable[Row]:
+    decoder = voice.decoder
+    if not isinstance(decoder, Cfm):
+        raise TypeError(f"{case.version} has no decoder of this family")
+    yield prompt_tokens(case, voice, references)
+    yield from replay_cfm(case, decoder, references.features(case.inputs.ref_audio_path, voice.spec))
+
+
 def prompt_tokens(case: Case, voice: GoldenVoice, references: References) -> Row:
     """The row "prompt tokens": from the audio file to ids."""
     features = references.features(case.inputs.ref_audio_path, voice.spec)
@@ -122,5 +132,8 @@ def prompt_tokens(case: Case, voice: GoldenVoice, references: References) -> Row
     return whole_numbers(case.name, "prompt tokens", ours.tolist(), case.record.prompt_semantic)
 
 
-_FAMILIES: Mapping[str, Callable[[Case, GoldenVoice, References], Iterable[Row]]] = {"vits": _replay_vits}
+_FAMILIES: Mapping[str, Callable[[Case, GoldenVoice, References], Iterable[Row]]] = {
+    "vits": _replay_vits,
+    "cfm": _replay_cfm,
+}
 """Family of decoders to its replay."""
