@@ -3,6 +3,7 @@
 Knows nothing of what is compared. A value that is not a number fails.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -59,7 +60,7 @@ class Stage:
             self.error = float("inf")
             return
         error = relative_error(mine, golden)
-        if not error <= self.error:
+        if not (error <= self.error or math.isnan(self.error)):  # NaN is the worst there is
             self.error = error
             if not error <= self.bound:
                 self.notes.append(f"{what}: {error:.1e}" if what else "")
