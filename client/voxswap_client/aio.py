@@ -20,6 +20,7 @@ from voxswap_client.connection import DEFAULT_ADDRESS, Stubs, Tls, connect_aio, 
 from voxswap_client.convert.live import to_request
 from voxswap_client.errors import NotFound, VoxswapError, from_rpc_error
 from voxswap_client.feed import AsyncFeed
+from voxswap_client.first_status import FirstStatus
 from voxswap_client.live import LiveEvent, LiveInput
 from voxswap_client.opening import Opening
 from voxswap_client.residency import CacheStats, Health, Resident, ResidentEvent
@@ -132,7 +133,7 @@ class AsyncClient:
         sent = AsyncFeed(_live_messages(rpc, inputs))
         call = self._start(rpc, sent, self._session.stream_attempts(timeout_s), request_id)
         try:
-            async for event in _events(rpc, call, request_id):
+            async for event in _events(rpc, call, request_id, FirstStatus(call)):
                 yield event
         finally:
             call.cancel()
@@ -242,11 +243,13 @@ class AsyncClient:
     async def _try(self, rpc: Rpc[T], attempts: Attempts, request_id: str) -> T:
         while True:
             sent = _sent(rpc)
+            call = self._start(rpc, sent, attempts, request_id)
+            told = _watched(call, sent)
             try:
-                return rpc.read(await self._start(rpc, sent, attempts, request_id))
+                return rpc.read(await call)
             except grpc.RpcError as failed:
                 _check(sent)
-                error = from_rpc_error(failed, request_id)
+                error = from_rpc_error(await told.of(failed) if told else failed, request_id)
                 pause_s = attempts.pause_s(error, idempotent=rpc.idempotent)
                 if pause_s is None:
                     raise error from failed
@@ -285,14 +288,20 @@ def _check(sent: Message | AsyncFeed) -> None:
         sent.check()
 
 
-async def _events(rpc: Rpc[Sequence[T]], call: Any, request_id: str) -> AsyncIterator[T]:
+def _watched(call: Any, sent: Message | AsyncFeed) -> FirstStatus | None:
+    return FirstStatus(call) if isinstance(sent, AsyncFeed) else None
+
+
+async def _events(
+    rpc: Rpc[Sequence[T]], call: Any, request_id: str, told: FirstStatus | None = None
+) -> AsyncIterator[T]:
     """What a stream answers."""
     try:
         async for response in call:
             for event in rpc.read(response):
                 yield event
     except grpc.RpcError as failed:
-        raise from_rpc_error(failed, request_id) from failed
+        raise from_rpc_error(await told.of(failed) if told else failed, request_id) from failed
 
 
 async def _read_aside(messages: Iterator[Message]) -> AsyncIterator[Message]:

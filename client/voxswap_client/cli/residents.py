@@ -15,6 +15,7 @@ from voxswap_client.cli.session import (
     VoiceId,
     connected,
     plain_console,
+    refuse_early_options,
     show,
     to_json,
     told_plainly,
@@ -33,7 +34,9 @@ def _default(
     tls_ca: TlsCa = None,
 ) -> None:
     """List the voices in memory, or do something with one."""
-    if context.invoked_subcommand is None:
+    if context.invoked_subcommand is not None:
+        refuse_early_options(context)
+    else:
         _list(watch=watch, as_json=as_json, address=address, tls_ca=tls_ca)
 
 

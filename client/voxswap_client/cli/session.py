@@ -82,6 +82,15 @@ def told_plainly(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
+def refuse_early_options(context: typer.Context) -> None:
+    """A group's options are those of its default command; before a sub-command they would be forgotten in silence."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "json" if name == "as_json" else name.replace("_", "-")
+            raise typer.BadParameter(f"--{option} goes after {context.invoked_subcommand!r}")
+
+
 def show(value: Any, *, as_json: bool, otherwise: Callable[[Any], Any]) -> None:
     """Prints a value: as JSON, or what `otherwise` makes of it (text or something that rich can draw)."""
     if as_json:

@@ -18,7 +18,7 @@ def embed(clip: Clip, as_json: Json = False, address: Address = HERE, tls_ca: Tl
     """Print the ECAPA speaker embedding of a clip, one number a line."""
     with connected(address, tls_ca) as client:
         embedding = client.embed_speaker(clip.read_bytes())
-    show(embedding, as_json=as_json, otherwise=lambda values: "\n".join(f"{value:.8f}" for value in values))
+    show(embedding, as_json=as_json, otherwise=lambda values: "\n".join(f"{value:.9g}" for value in values))
 
 
 @told_plainly

@@ -8,7 +8,18 @@ import typer
 from rich.filesize import decimal
 from rich.table import Table
 
-from voxswap_client.cli.session import HERE, Address, Json, TlsCa, VoiceId, connected, plain_console, show, told_plainly
+from voxswap_client.cli.session import (
+    HERE,
+    Address,
+    Json,
+    TlsCa,
+    VoiceId,
+    connected,
+    plain_console,
+    refuse_early_options,
+    show,
+    told_plainly,
+)
 from voxswap_client.speech import Prompt
 from voxswap_client.voices import NewVoice, Voice, VoiceChanges
 
@@ -35,7 +46,9 @@ def _default(
     tls_ca: TlsCa = None,
 ) -> None:
     """List the voices, or do something with one."""
-    if context.invoked_subcommand is None:
+    if context.invoked_subcommand is not None:
+        refuse_early_options(context)
+    else:
         list_voices(language=language, as_json=as_json, address=address, tls_ca=tls_ca)
 
 
