@@ -7,7 +7,7 @@ Every answer is as fresh as the disk: a look at a few sizes and times tells whet
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -30,6 +30,8 @@ from voxswap_store.manifest import (
 from voxswap_store.safetensors_header import BadHeader, read_header
 
 MANIFEST: Final = "voice.toml"
+_LOOKS: Final = 50
+"""How often a voice that seems broken is looked at again while somebody is changing it."""
 _RESCAN_MS: Final = 5_000
 """The watcher looks this often even when the system tells of no change: network disks tell of none."""
 
@@ -70,6 +72,7 @@ class Change:
     """As it is now; None where it was removed."""
 
 
+_ById = Mapping[str, VoiceEntry | BrokenVoice]
 _Signature = tuple[tuple[int, int, int], ...]
 _Known = tuple[_Signature, VoiceEntry | BrokenVoice]
 
@@ -122,19 +125,32 @@ class Catalogue:
                 _require_header(voice_id, entry.path(part))
         return entry
 
-    async def watch(self, stop: asyncio.Event | None = None) -> AsyncIterator[Change]:
-        """Yields every change from now on, whoever makes it.
+    def watch(self, stop: asyncio.Event | None = None) -> AsyncGenerator[Change, None]:
+        """Tells of every change from now on, whoever makes it.
 
         Args:
             stop: ends the iteration when it is set.
         """
+        return self._changes(self._by_id(), stop)
+
+    async def _changes(self, seen: _ById, stop: asyncio.Event | None) -> AsyncGenerator[Change, None]:
         await asyncio.to_thread(self._voices.mkdir, parents=True, exist_ok=True)
-        seen = await asyncio.to_thread(self._by_id)
-        async for _ in awatch(self._voices, stop_event=stop, yield_on_timeout=True, rust_timeout=_RESCAN_MS):
-            now = await asyncio.to_thread(self._by_id)
-            for change in _difference(seen, now):
-                yield change
-            seen = now
+        ticks = awatch(self._voices, stop_event=stop, yield_on_timeout=True, rust_timeout=_RESCAN_MS)
+        tick = asyncio.ensure_future(anext(ticks, None))
+        await asyncio.sleep(0)  # now the system is watching: what happens from here on ends in a tick
+        try:
+            while True:
+                now = await asyncio.to_thread(self._by_id)
+                for change in _difference(seen, now):
+                    yield change
+                seen = now
+                if await tick is None:
+                    return
+                tick = asyncio.ensure_future(anext(ticks, None))
+        finally:
+            tick.cancel()
+            await asyncio.gather(tick, return_exceptions=True)
+            await ticks.aclose()
 
     def install(self, staging: Staging, manifest: VoiceManifest, *, replace: bool = False) -> VoiceEntry:
         """Makes a voice of a folder that holds its files.
@@ -212,30 +228,39 @@ class Catalogue:
         except FileNotFoundError:
             return {}
 
-    def _by_id(self) -> dict[str, VoiceEntry | BrokenVoice]:
+    def _by_id(self) -> _ById:
         return {entry.voice_id: entry for entry in self.entries()}
 
     def _look(self, voice_id: str) -> VoiceEntry | BrokenVoice | None:
         """A voice as it is on the disk now; None where there is none."""
         directory = self._voices / voice_id
-        signature = _signature(directory)
-        with self._lock:
-            known = self._known.get(voice_id)
+        entry: VoiceEntry | BrokenVoice | None = None
+        for _ in range(_LOOKS):
+            signature = _signature(directory)
+            with self._lock:
+                known = self._known.get(voice_id) if signature else self._known.pop(voice_id, None)
             if signature is None:
-                self._known.pop(voice_id, None)
                 return None
-        if known is not None and signature and known[0] == signature:
-            return known[1]
-        try:
-            entry: VoiceEntry | BrokenVoice = self._read(voice_id, directory)
-        except (BadManifest, OSError) as problem:
-            why = problem.strerror if isinstance(problem, OSError) else str(problem)
-            entry = BrokenVoice(voice_id, why or "it cannot be read")
-        with self._lock:
-            self._known[voice_id] = (signature, entry)
-        return entry
+            if known is not None and known[0] == signature:
+                return known[1]
+            entry = self._read(voice_id, directory)
+            if signature and _signature(directory) == signature:
+                with self._lock:
+                    self._known[voice_id] = (signature, entry)
+                return entry
+            if isinstance(entry, VoiceEntry):
+                return entry
+        return entry  # broken, and still being written to
 
-    def _read(self, voice_id: str, directory: Path) -> VoiceEntry:
+    def _read(self, voice_id: str, directory: Path) -> VoiceEntry | BrokenVoice:
+        try:
+            return self._parsed(voice_id, directory)
+        except BadManifest as problem:
+            return BrokenVoice(voice_id, str(problem))
+        except OSError as problem:
+            return BrokenVoice(voice_id, problem.strerror or "it cannot be read")
+
+    def _parsed(self, voice_id: str, directory: Path) -> VoiceEntry:
         self._require_inside(directory / MANIFEST)
         try:
             manifest = parse_manifest((directory / MANIFEST).read_text(encoding="utf-8"))
@@ -294,9 +319,7 @@ def _require_header(voice_id: str, path: Path) -> None:
         raise VoiceUnusable(voice_id, f"{path.name}: {error}") from None
 
 
-def _difference(
-    before: Mapping[str, VoiceEntry | BrokenVoice], now: Mapping[str, VoiceEntry | BrokenVoice]
-) -> Iterator[Change]:
+def _difference(before: _ById, now: _ById) -> Iterator[Change]:
     for voice_id in sorted(before.keys() | now.keys()):
         old, new = before.get(voice_id), now.get(voice_id)
         if new is None:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from voxswap_server.domain import Prompt, VoiceUpload
-from voxswap_server.errors import AssetMissing, RequestError, VoiceExists
+from voxswap_server.errors import AssetMissing, RequestError, VoiceExists, VoiceNotFound, VoiceUnusable
 from voxswap_store.assets import WEIGHTS, asset_directory
 from voxswap_store.catalogue import Catalogue, VoiceEntry
 from voxswap_store.checkpoint import Checkpoint, Kind, read_checkpoint
@@ -194,9 +194,12 @@ def _whole(sovits: Checkpoint, guess: Guess, root: Path) -> tuple[Mapping[str, T
 
 
 def _source(source: Path | bytes, checkpoint: Checkpoint) -> Source:
-    sha256 = hash_file(source)[0] if isinstance(source, Path) else hashlib.sha256(source).hexdigest()
     info = "".join(char for char in checkpoint.info[:200] if char.isprintable())
-    return Source(sha256=sha256, info=info, head=checkpoint.head)
+    return Source(sha256=_sha256(source), info=info, head=checkpoint.head)
+
+
+def _sha256(source: Path | bytes) -> str:
+    return hash_file(source)[0] if isinstance(source, Path) else hashlib.sha256(source).hexdigest()
 
 
 def _manifest(request: ImportRequest, halves: _Halves, files: Files) -> VoiceManifest:
@@ -226,6 +229,16 @@ def _write(staging: Staging, request: ImportRequest, halves: _Halves, encoded: C
             stored = staging.write(f"{name}.safetensors", partial(write_weights, converted=converted))
             files[name] = content_named(staging, stored) if request.replace else stored
     return Files(**files)
+
+
+def is_imported(request: ImportRequest, catalogue: Catalogue) -> bool:
+    """Whether the voice of this id was made of these very checkpoints."""
+    try:
+        origin = catalogue.get(request.voice_id).manifest.origin
+    except (VoiceNotFound, VoiceUnusable):
+        return False
+    halves = (request.t2s, request.sovits)
+    return origin is not None and tuple(map(_sha256, halves)) == (origin.t2s.sha256, origin.sovits.sha256)
 
 
 def keep_encoded_prompt(catalogue: Catalogue, entry: VoiceEntry, tensors: Mapping[str, Tensor]) -> VoiceEntry:

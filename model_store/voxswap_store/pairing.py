@@ -99,8 +99,8 @@ def pair_checkpoints(directory: Path, mapping: Path | None = None) -> Pairing:
     problems: list[str] = []
     pairs = [_mapped(i, voice, directory, t2s, sovits) for i, voice in (told.voices.items() if told else ())]
     if not (told and told.only):
-        taken = {pair.sovits for pair in pairs}
-        pairs += _by_name(t2s, {key: file for key, file in sovits.items() if file.path not in taken}, problems)
+        taken = {path for pair in pairs for path in (pair.t2s, pair.sovits)}
+        pairs += _by_name(_without(t2s, taken), _without(sovits, taken), problems)
     if not pairs and not problems:
         raise RequestError("the folder holds no GPT_weights*/*.ckpt with SoVITS_weights*/*.pth", field="directory")
     return Pairing(_without_doubles(pairs, problems), tuple(problems))
@@ -129,6 +129,10 @@ def _latest(files: Iterator[_File]) -> dict[_Key, _File]:
     return {key: max(same, key=lambda file: (file.epoch, file.path.stat().st_mtime)) for key, same in by_key.items()}
 
 
+def _without(files: Mapping[_Key, _File], taken: set[Path]) -> dict[_Key, _File]:
+    return {key: file for key, file in files.items() if file.path not in taken}
+
+
 def _by_name(t2s: Mapping[_Key, _File], sovits: Mapping[_Key, _File], problems: list[str]) -> Iterator[Pair]:
     names = [name for _, name in sovits]
     for (family, name), file in sovits.items():
@@ -144,7 +148,7 @@ def _by_name(t2s: Mapping[_Key, _File], sovits: Mapping[_Key, _File], problems: 
         else:
             yield Pair(voice_id, name, t2s[family, name].path, file.path, MappedVoice())
     for (family, name), file in t2s.items():
-        if not any(same == name for _, same in sovits):
+        if name not in names:
             problems.append(f"{file.path.name} ({family}) has no SoVITS checkpoint of its name")
 
 

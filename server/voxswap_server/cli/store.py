@@ -84,14 +84,21 @@ def import_(
 
 def _import_all(directory: Path, mapping: Path | None, root: Path, *, replace: bool) -> None:
     """Imports every pair; one that fails is told and hinders no other."""
+    from voxswap_store.catalogue import Catalogue
+    from voxswap_store.importer import is_imported
     from voxswap_store.pairing import pair_checkpoints
 
+    catalogue = Catalogue(root)
     pairing = pair_checkpoints(directory, mapping)
     problems = list(pairing.problems)
     with prompt_import(root) as prompts:
         for pair in pairing.pairs:
             try:
-                typer.echo(_import_one(_of_pair(pair, directory, replace=replace), root, prompts))
+                request = _of_pair(pair, directory, replace=replace)
+                if is_imported(request, catalogue):
+                    typer.echo(f"{pair.voice_id} is imported already")
+                else:
+                    typer.echo(_import_one(request, root, prompts))
             except (VoxswapError, OSError) as error:
                 problems.append(f"{pair.voice_id}: {error}")
     for problem in problems:
