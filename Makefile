@@ -6,9 +6,11 @@ STAMP := $(VENV)/.installed
 VERSIONS ?=
 CASES ?=
 FILE ?=
+BUILT_IN ?=
+JUDGES := .judges
 SRC := server client model_store proto training tests bench
 
-.PHONY: setup demo test test-all check parity parity-text bench proto lint type imports fmt
+.PHONY: setup demo test test-all check parity parity-text bench evaluate-builtin proto lint type imports fmt
 
 setup: $(STAMP)
 
@@ -59,3 +61,12 @@ parity-text: setup
 
 bench: setup
 	$(BIN)/voxswap bench
+
+# The judges stay out of the server's environment: they are read from a folder of their own.
+$(JUDGES): bench/judges.txt | setup
+	$(BIN)/pip install --quiet --no-deps --upgrade --target $@ --requirement $<
+	touch $@
+
+evaluate-builtin: setup $(JUDGES)
+	@test -n "$(BUILT_IN)" || { echo "usage: make evaluate-builtin BUILT_IN=<folder of stage export>"; exit 2; }
+	PYTHONPATH=$(JUDGES) OMP_NUM_THREADS=1 $(BIN)/python bench/evaluate_builtin.py "$(BUILT_IN)"

@@ -22,7 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _sound(stages)
     _content(stages)
     _t2s(stages)
+    _judge_t2s(stages)
     _decoder(stages)
+    _references(stages)
+    _export(stages)
     options = parser.parse_args(arguments)
     options.run(options)
 
@@ -240,7 +243,7 @@ def _t2s(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     _training(stage)
     stage.add_argument("--codebook", type=Path, required=True)
     stage.add_argument("--batch-tokens", type=int, default=3000)
-    stage.add_argument("--layers", type=int, default=6)
+    stage.add_argument("--layers", type=int, default=5)
     stage.add_argument("--width", type=int, default=256)
     stage.add_argument("--report-every", type=int, default=100)
     stage.set_defaults(run=_run_t2s)
@@ -250,13 +253,75 @@ def _run_t2s(options: argparse.Namespace) -> None:
     from voxswap_training.codes import Codebook
     from voxswap_training.pack import Lines
     from voxswap_training.t2s import T2SShape
-    from voxswap_training.train_t2s import T2SSettings, train
+    from voxswap_training.train_t2s import HEAD_WIDTH, T2SSettings, train
 
     settings = T2SSettings(batch_tokens=options.batch_tokens, report_every=options.report_every, seed=options.seed)
     lines = Lines.load(options.pack / "lines.npz")
     silence = Codebook.load(options.codebook).silence
-    shape = T2SShape(hidden_dim=options.width, head=options.width // 32, n_layer=options.layers)
+    shape = T2SShape(hidden_dim=options.width, head=options.width // HEAD_WIDTH, n_layer=options.layers)
     train(lines, silence, options.out, _budget(options), settings, shape=shape, device=_device(options))
+
+
+def _judge_t2s(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("judge-t2s", help="what of a text survives into tokens")
+    stage.add_argument("--pack", type=Path, required=True)
+    stage.add_argument("--codebook", type=Path, required=True)
+    stage.add_argument("--checkpoints", type=Path, required=True, help="folder of stage `t2s`")
+    stage.add_argument("--lines", type=int, default=30)
+    stage.add_argument("--top-k", type=int, default=5)
+    stage.add_argument("--temperature", type=float, default=0.7)
+    stage.set_defaults(run=_run_judge_t2s)
+
+
+def _run_judge_t2s(options: argparse.Namespace) -> None:
+    from voxswap_training.codes import Codebook
+    from voxswap_training.judge_t2s import judge
+    from voxswap_training.pack import Lines
+    from voxswap_training.train_t2s import load
+
+    lines, codebook = Lines.load(options.pack / "lines.npz"), Codebook.load(options.codebook)
+    network = load(options.checkpoints / "t2s.pt")
+    print(judge(network, lines, codebook, count=options.lines, top_k=options.top_k, temperature=options.temperature))
+
+
+def _references(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("references", help="one clip of each built-in voice")
+    stage.add_argument("--teacher", type=Path, required=True)
+    stage.add_argument("--packs", type=Path, required=True)
+    stage.add_argument("--out", type=Path, required=True, help="folder")
+    stage.set_defaults(run=_run_references)
+
+
+def _run_references(options: argparse.Namespace) -> None:
+    from voxswap_training.references import write_references
+    from voxswap_training.teacher import Teacher
+
+    write_references(Teacher(options.teacher, options.packs), options.out)
+
+
+def _export(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("export", help="the voices as upstream's files")
+    stage.add_argument("--t2s", type=Path, required=True, help="folder of stage `t2s`")
+    stage.add_argument("--decoder", type=Path, required=True, help="folder of stage `decoder`")
+    stage.add_argument("--content", type=Path, required=True, help="folder of stage `content`")
+    stage.add_argument("--codebook", type=Path, required=True)
+    stage.add_argument("--references", type=Path, required=True, help="folder of stage `references`")
+    stage.add_argument("--out", type=Path, required=True, help="folder")
+    stage.set_defaults(run=_run_export)
+
+
+def _run_export(options: argparse.Namespace) -> None:
+    from voxswap_training.bundle import write_bundle
+    from voxswap_training.codes import Codebook
+
+    write_bundle(
+        options.t2s / "t2s.pt",
+        options.decoder / "decoder.pt",
+        options.content / "content.pt",
+        Codebook.load(options.codebook),
+        options.references,
+        options.out,
+    )
 
 
 def _training(stage: argparse.ArgumentParser) -> None:

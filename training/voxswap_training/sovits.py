@@ -28,7 +28,7 @@ class SovitsShape:
     tokens: int = 1024
     phones: int = 732
     hidden_channels: int = 192
-    filter_channels: int = 384
+    filter_channels: int = 256
     n_heads: int = 2
     n_layers: int = 4
     kernel_size: int = 3

@@ -22,6 +22,7 @@ from voxswap_training.pack import Lines
 from voxswap_training.t2s import T2SShape, TrainableT2S
 
 RATE: Final = 1e-3
+HEAD_WIDTH: Final = 32
 _GUIDED: Final = (1, 2)
 _PAD: Final = -1
 _PROMPTED_SHARE = 0.6
@@ -197,6 +198,17 @@ def train(
         if (step + 1) % settings.report_every == 0:
             progress.report(folder / "t2s.csv", measure)
     return network
+
+
+def load(file: Path) -> TrainableT2S:
+    """The network of a checkpoint, its shape taken from its tensors."""
+    state = torch.load(file, map_location="cpu", weights_only=True)["network"]
+    layers = 1 + max(int(name.split(".")[2]) for name in state if name.startswith("h.layers."))
+    vocab_size, width = state["ar_predict_layer.weight"].shape
+    phones = len(state["ar_text_embedding.word_embeddings.weight"])
+    network = TrainableT2S(T2SShape(width, width // HEAD_WIDTH, layers, vocab_size, phones))
+    network.load_state_dict(state)
+    return network.eval()
 
 
 def autocast(device: torch.device) -> torch.autocast:

@@ -1,0 +1,71 @@
+"""Stage `export`: everything that makes the built-in voices, in one folder.
+
+`t2s.ckpt`, `sovits.pth`, `content/`, `references/` and `voices.toml`, which says what each voice is. Knows where the
+parts come from, not how they were trained.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from voxswap_training.codes import Codebook
+from voxswap_training.export import write_content, write_sovits, write_t2s
+from voxswap_training.references import TRANSCRIPTS
+from voxswap_training.sovits import SovitsShape
+from voxswap_training.train_content import Listener, content_projection
+from voxswap_training.train_decoder import Trainee
+from voxswap_training.train_t2s import load
+
+_DESCRIPTIONS: Final = {
+    "amber": ("Amber", "A warm American woman."),
+    "slate": ("Slate", "A calm American man."),
+    "coral": ("Coral", "A clear British woman."),
+    "onyx": ("Onyx", "A deep British man."),
+}
+_SAMPLING: Final = {"top_k": 5, "top_p": 1.0, "temperature": 0.7, "repetition_penalty": 1.0}
+"""The codes of a steady sound repeat, so repetition must cost nothing."""
+
+
+def write_bundle(t2s: Path, decoder: Path, content: Path, codebook: Codebook, references: Path, folder: Path) -> None:
+    """Writes the folder from the checkpoints of the stages.
+
+    Args:
+        t2s: `t2s.pt`.
+        decoder: `decoder.pt`.
+        content: `content.pt`.
+        codebook: of stage `codes`.
+        references: folder of stage `references`.
+        folder: to write.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_t2s(load(t2s), folder / "t2s.ckpt", f"step-{_read(t2s)['step']}")
+    shape = SovitsShape()
+    trainee = Trainee(shape, torch.from_numpy(codebook.for_decoder(shape.content_width)))
+    kept = _read(decoder)
+    trainee.load_state_dict(kept["network"])
+    listener = Listener()
+    heard = _read(content)
+    listener.load_state_dict(heard["network"])
+    write_sovits(trainee.decoder, content_projection(listener), folder / "sovits.pth", f"step-{kept['step']}")
+    write_content(listener.hubert.state_dict(), listener.hubert.config.to_json_string(), folder / "content")
+    (folder / "references").mkdir(exist_ok=True)
+    for voice in TRANSCRIPTS:
+        shutil.copyfile(references / f"{voice}.flac", folder / "references" / f"{voice}.flac")
+    (folder / "voices.toml").write_text(_table(), "utf-8")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    kept: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    return kept
+
+
+def _table() -> str:
+    lines = ["[sampling]", *(f"{name} = {value}" for name, value in _SAMPLING.items())]
+    for voice, transcript in TRANSCRIPTS.items():
+        name, description = _DESCRIPTIONS[voice]
+        fields = {"id": voice, "name": name, "description": description}
+        fields |= {"reference": f"references/{voice}.flac", "transcript": transcript}
+        lines += ["", "[[voice]]", *(f'{key} = "{value}"' for key, value in fields.items())]
+    return "\n".join(lines) + "\n"
