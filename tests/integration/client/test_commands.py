@@ -317,8 +317,19 @@ def test_residents_are_moved_by_hand(server, run):
 
 
 def test_watching_tells_each_change_until_the_server_goes(server, run):
+    listed_once = threading.Event()
+    list_residents = server.admin.list_residents
+
+    async def list_and_tell():
+        found = await list_residents()
+        assert server.admin.watchers, "watched before listed"
+        listed_once.set()
+        return found
+
+    server.admin.list_residents = list_and_tell
+
     def change():
-        server.on_loop(server.admin.changes.until(lambda: server.admin.watchers))
+        assert listed_once.wait(30)
         with Client(server.address) as client:
             client.load_voice("narrator")
             client.unload_voice("narrator")
