@@ -14,10 +14,8 @@ from torch import Tensor
 
 from voxswap_store.errors import BadTensor
 
-_WRAPPER: Final = "cfm.base_model.model."
-"""Under which a LoRA file keeps what the base calls "cfm.", buffers such as the rotary frequencies included."""
 _PREFIX: Final = "cfm.base_model.model."
-"""What the trainer's wrapper puts before the names of everything in `cfm`, adapted or not."""
+"""Under which a LoRA file keeps what the base calls "cfm.", buffers such as the rotary frequencies included."""
 _PAIR: Final = re.compile(re.escape(_PREFIX) + r"(?P<layer>.+)\.lora_(?P<side>[AB])\.default\.weight")
 
 
@@ -36,17 +34,24 @@ def merge_lora(base: Mapping[str, Tensor], lora: Mapping[str, Tensor], rank: int
     sides: dict[str, dict[str, Tensor]] = {}
     for name, tensor in lora.items():
         pair = _PAIR.fullmatch(name)
-        unwrapped = name.replace(_WRAPPER, "cfm.", 1) if name.startswith(_WRAPPER) else name
         if pair:
             sides.setdefault(pair["layer"], {})[pair["side"]] = tensor
-        elif unwrapped in base and base[unwrapped].shape != tensor.shape:
-            raise BadTensor(name, f"is {tuple(tensor.shape)}, the base has {tuple(base[unwrapped].shape)}")
         else:
-            merged[unwrapped] = tensor
+            merged[_replaced(name, tensor, base)] = tensor
     for layer, matrices in sides.items():
         target = f"cfm.{layer}.weight"
-        merged[target] = _merged(f"cfm.base_model.model.{layer}", base.get(target), matrices, rank)
+        merged[target] = _merged(_PREFIX + layer, base.get(target), matrices, rank)
     return merged
+
+
+def _replaced(name: str, tensor: Tensor, base: Mapping[str, Tensor]) -> str:
+    """The base's name of a whole tensor of the file."""
+    target = name
+    if name.startswith(_PREFIX):
+        target = "cfm." + name.removeprefix(_PREFIX).replace(".base_layer.", ".")
+    if target in base and base[target].shape != tensor.shape:
+        raise BadTensor(name, f"is {tuple(tensor.shape)}, the base has {tuple(base[target].shape)}")
+    return target
 
 
 def _merged(name: str, base: Tensor | None, sides: Mapping[str, Tensor], rank: int | None) -> Tensor:

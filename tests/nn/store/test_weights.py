@@ -1,0 +1,119 @@
+"""Tensors on disk: what is written is read, by us in one block and by the safetensors library."""
+
+import io
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load as library_load
+from safetensors.torch import save as library_save
+
+from voxswap_store.converted import Converted
+from voxswap_store.safetensors_header import BadHeader
+from voxswap_store.weights import load_weights, non_finite, read_weights, write_weights
+
+TENSORS = {
+    "z.weight": torch.randn(8, 16).half(),
+    "a.weight": torch.randn(4, 32),
+    "odd.bias": torch.randn(3).half(),
+    "scalar": torch.tensor(2.5),
+    "transposed": torch.randn(16, 8).T,
+    "tokens": torch.arange(7),
+    "flags": torch.tensor([True, False, True]),
+    "brain": torch.randn(5).bfloat16(),
+}
+CONFIG = {"layers": 2, "rates": [10, 8], "name": "é", "nothing": None}
+
+
+def written(tensors=TENSORS, config=CONFIG, extra=None):
+    out = io.BytesIO()
+    write_weights(out, Converted(tensors, config), extra)
+    return out
+
+
+def test_everything_comes_back():
+    weights = read_weights(written())
+    assert weights.config == CONFIG
+    assert weights.tensors.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        assert weights.tensors[name].dtype == tensor.dtype
+        assert torch.equal(weights.tensors[name], tensor)
+
+
+def test_the_library_reads_it_too(tmp_path):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(written(extra={"format": "pt"}).getvalue())
+    read = library_load(path.read_bytes())
+    assert all(torch.equal(read[name], tensor) for name, tensor in TENSORS.items())
+    with safe_open(path, "pt") as opened:
+        assert opened.metadata()["format"] == "pt"
+        assert json.loads(opened.metadata()["config"]) == CONFIG
+
+
+def test_what_the_library_wrote_is_read():
+    tensors = {name: tensor.contiguous() for name, tensor in TENSORS.items()}
+    weights = read_weights(io.BytesIO(library_save(tensors)))
+    assert all(torch.equal(weights.tensors[name], tensor) for name, tensor in tensors.items())
+    assert (weights.config, weights.digests) == ({}, {})
+
+
+def test_a_file_is_one_block_of_memory():
+    weights = read_weights(written())
+    begin, end = weights.block.data_ptr(), weights.block.data_ptr() + weights.block.numel()
+    assert weights.block.numel() == sum(tensor.nbytes for tensor in TENSORS.values())
+    assert all(begin <= tensor.data_ptr() < end for tensor in weights.tensors.values())
+
+
+def test_the_order_is_the_callers_and_full_lines_are_aligned():
+    weights = read_weights(written())
+    order = list(weights.tensors)
+    assert order.index("z.weight") < order.index("a.weight") < order.index("transposed")
+    base = weights.block.data_ptr()
+    assert all((weights.tensors[name].data_ptr() - base) % 64 == 0 for name in ("z.weight", "a.weight", "transposed"))
+
+
+def test_equal_tensors_have_equal_digests_and_others_do_not():
+    tensor = torch.randn(4, 4)
+    digests = read_weights(
+        written(
+            {"a": tensor, "b": tensor.clone(), "c": tensor.T, "d": tensor.reshape(16), "e": tensor.view(torch.int32)}
+        )
+    ).digests
+    assert digests["a"] == digests["b"]
+    assert len({digests[name] for name in "acde"}) == 4
+
+
+def test_the_same_tensors_make_the_same_file():
+    assert written().getvalue() == written().getvalue()
+
+
+def test_a_config_that_is_no_json_is_refused():
+    with pytest.raises(ValueError, match="JSON compliant"):
+        written(config={"x": float("nan")})
+
+
+@pytest.mark.parametrize("cut", [1, 100, 1000])
+def test_a_cut_file_is_refused(tmp_path, cut):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(written().getvalue()[:-cut])
+    with pytest.raises(BadHeader):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("value", ["{", "[]"])
+def test_metadata_that_lies_is_refused(value):
+    data = library_save({"a": torch.ones(2)}, {"config": value})
+    with pytest.raises(BadHeader, match="config"):
+        read_weights(io.BytesIO(data))
+
+
+def test_values_that_are_no_numbers_are_found():
+    tensors = {
+        "good": torch.ones(3),
+        "nan": torch.tensor([1.0, float("nan")]),
+        "inf": torch.tensor([float("inf")]).half(),
+        "whole": torch.ones(3, dtype=torch.int64),
+        "brain": torch.tensor([float("-inf")]).bfloat16(),
+    }
+    assert list(non_finite(tensors)) == ["nan", "inf", "brain"]
