@@ -1,3 +1,21 @@
-"""What every test needs before anything else is imported."""
+"""What every test needs before anything else is imported, and what several folders share.
+
+Imports of torch stay inside the fixtures: the unit tests run without it.
+"""
+
+from pathlib import Path
+
+import pytest
 
 import voxswap_server  # noqa: F401  (mends torchaudio, which transformers and SpeechBrain import)
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of a store of four tiny voices of three versions, imported from true checkpoints. Read only."""
+    from voxswap_server.demo.tiny import build_tiny_store
+
+    root = tmp_path_factory.mktemp("store")
+    voices = {"amber": ("v2", 1), "slate": ("v2", 2), "coral": ("v2Pro", 3), "onyx": ("v2ProPlus", 4)}
+    build_tiny_store(root, voices)
+    return root
