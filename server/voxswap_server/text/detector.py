@@ -42,6 +42,8 @@ class LanguageDetector:
 
     def pieces(self, text: str) -> Sequence[Piece]:
         """Substrings of a text in order; joined they are the text without outer blanks."""
+        if not text.strip():
+            return []
         splitter = self._splitter.get()
         with self._one_at_a_time:  # split-lang promises nothing about threads
             found = splitter.split_by_lang(text=text)

@@ -5,20 +5,28 @@ runs (`runs.py`).
 """
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Final
 
 from voxswap_server.domain import CutMethod, Notice
-from voxswap_server.errors import RequestError
+from voxswap_server.errors import RequestError, TextTooLong
 from voxswap_server.text import cuts
 from voxswap_server.text.lazy import Lazy
 from voxswap_server.text.reading import Reader, meaningful
 from voxswap_server.text.runs import RunFinder
 from voxswap_server.text.symbols import SYMBOLS, UNKNOWN
 
+LONGEST_CHARS: Final = 512
+"""Of one utterance. The cut keeps to 510 where the text has marks, and may add one at the start and one at the end."""
+
+_LETTER = re.compile(r"\w")
 _BLANKS = re.compile(" {2,}")
+_DIGIT = re.compile(r"(?![0-9\uff10-\uff19])\d")
+"""Digits of other scripts; each language has its own way with the wide ones of its script."""
 _SHORTEST_PHONES = 6
 """A shorter utterance is read again with a full stop before it: the model cannot hold on to less."""
 _LISTED_CHARACTERS = 16
@@ -63,6 +71,9 @@ _READERS: Mapping[str, tuple[str, str]] = {
 _LANGUAGES: Mapping[str, frozenset[str]] = {"v1": frozenset({"en", "zh", "ja"}), "v2": frozenset(_READERS)}
 """Which languages an alphabet has phones for."""
 
+_SAMPLES: Mapping[str, str] = {"en": "1 voxswapping qzx", "zh": "好", "ja": "良い", "ko": "좋다", "yue": "好"}
+"""Texts that touch every resource of their language."""
+
 _SOUNDLESS = frozenset({"!", ",", "-", ".", "?", "…", "_", "SP", "SP2", "SP3", UNKNOWN, "[", "]", "停", "空"})
 
 
@@ -90,11 +101,15 @@ class TextFrontend:
             cut: where to cut.
             collapse: reduce runs of marks to their first; upstream does so unless it streams.
 
+        Returns:
+            Utterances of at most `LONGEST_CHARS` characters; where a text has no mark to cut at, upstream's may be
+            longer, and ours are cut at a blank.
+
         Raises:
             RequestError: the text holds nothing to speak.
         """
         pieces = cuts.utterances(cuts.collapse_repeats(text) if collapse else text, code, cut)
-        spoken = [piece for piece in pieces if piece.strip()]
+        spoken = [part for piece in pieces for part in _bounded(piece) if _LETTER.search(part)]
         if not spoken:
             raise RequestError("text holds nothing to speak: it has no letter or digit", field="text")
         return spoken
@@ -109,13 +124,25 @@ class TextFrontend:
 
         Raises:
             RequestError: nothing in it can be read in this language.
+            TextTooLong: it has more than `LONGEST_CHARS` characters.
         """
+        if len(segment) > LONGEST_CHARS:
+            raise TextTooLong(
+                f"one utterance has {len(segment)} characters; at most {LONGEST_CHARS} can be read in one go",
+                field="text",
+            )
         utterance = self._analyse(segment, code, symbols)
         if len(utterance.phones) < _SHORTEST_PHONES:
             utterance = self._analyse(f".{segment}", code, symbols)
         if all(_SOUNDLESS.issuperset(run.phones) for run in utterance.runs):
             raise RequestError(f"text {segment[:40]!r} holds nothing that {code!r} can read", field="text")
         return utterance
+
+    def warm_up(self, languages: Iterable[str]) -> None:
+        """Loads all that these languages (en, zh, ja, ko, yue) need, so that their first text does not wait for it."""
+        for language in languages:
+            self.read(_SAMPLES[language], language, "v2")
+        self._run_finder.runs("好", "auto")
 
     def left_out(self, text: str, segments: Iterable[str]) -> tuple[Notice, ...]:
         """What of a text is in none of its segments: pieces of symbols alone are no utterance."""
@@ -149,7 +176,8 @@ class TextFrontend:
     def _analyse(self, segment: str, code: str, symbols: str) -> Utterance:
         runs: list[Run] = []
         dropped: set[str] = set()
-        for language, text in self._run_finder.runs(_BLANKS.sub(" ", segment), code):
+        plain = _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), _BLANKS.sub(" ", segment))
+        for language, text in self._run_finder.runs(plain, code):
             if language not in _LANGUAGES[symbols]:
                 dropped |= meaningful(text)
                 continue
@@ -163,6 +191,15 @@ class TextFrontend:
             runs=tuple(runs),
             notices=_notices(frozenset(dropped)),
         )
+
+
+def _bounded(piece: str) -> Iterator[str]:
+    """Parts of at most `LONGEST_CHARS`, cut after a blank where there is one."""
+    while len(piece) > LONGEST_CHARS:
+        end = piece.rfind(" ", 0, LONGEST_CHARS) + 1 or LONGEST_CHARS
+        yield piece[:end]
+        piece = piece[end:]
+    yield piece
 
 
 def _notices(dropped: frozenset[str]) -> tuple[Notice, ...]:

@@ -53,7 +53,7 @@ class JapaneseReader:
         alphabet = SYMBOLS[symbols]
         unread = ""
         for words, mark in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
-            said = list(_prosody([_parsed(label) for label in pyopenjtalk.extract_fullcontext(words)])) if words else []
+            said = _say(words)
             phones.extend(said)
             if not said:
                 unread += words
@@ -61,6 +61,14 @@ class JapaneseReader:
                 phones.append(mark.translate(_MARKS))
                 unread += "" if phones[-1] in alphabet else mark
         return Reading(norm_text, tuple(phones), dropped=meaningful(unread))
+
+
+def _say(words: str) -> list[str]:
+    """Phones and marks of words without punctuation; empty when OpenJTalk cannot read any of it."""
+    features = pyopenjtalk.run_frontend(words) if words else []
+    if not any(feature["mora_size"] for feature in features):
+        return []
+    return list(_prosody([_parsed(label) for label in pyopenjtalk.make_label(features)]))
 
 
 def _parsed(label: str) -> _Label:

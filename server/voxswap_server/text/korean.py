@@ -43,6 +43,8 @@ _DIPHTHONGS = "ㅘㅗㅏ ㅙㅗㅐ ㅚㅗㅣ ㅝㅜㅓ ㅞㅜㅔ ㅟㅜㅣ ㅢ�
 _PARTS = {ord(letters[0]): letters[1:] for letters in f"{_CLUSTERS} {_DIPHTHONGS}".split()}
 """Compound letter → its two parts."""
 
+_OLD_LETTER = re.compile("[\ua960-\ua97f\ud7b0-\ud7ff]")
+"""Letters of Middle Korean, which the libraries refuse."""
 _SIDE_BY_SIDE = re.compile("([ㅇㄹ]ㅡㄹ) ㄹ")
 _LAST_LETTER = re.compile("([\u3131-\u3163])$")
 _MARKS = str.maketrans("：；，。！？\n·、 ", ",,,.!?.,,空")
@@ -110,14 +112,14 @@ class KoreanReader:
         self._rules = Lazy(_Rules)
 
     def read(self, text: str, symbols: str) -> Reading:
-        sounds = self._rules.get().pronounce(text.translate(_SPELT))
+        unread = "".join(_OLD_LETTER.findall(text))
+        sounds = self._rules.get().pronounce(_OLD_LETTER.sub("", text).translate(_SPELT))
         letters = j2hcj(h2j(sounds)).translate(_PARTS)
         letters = _LAST_LETTER.sub(r"\1.", _SIDE_BY_SIDE.sub(r"\1 ㄴ", letters)).translate(_MARKS)
         alphabet = SYMBOLS[symbols]
-        dropped = meaningful("".join(letter for letter in letters if letter not in alphabet))
-        return Reading(
-            text, tuple(letter if letter in alphabet else _OTHER_MARK for letter in letters), dropped=dropped
-        )
+        unread += "".join(letter for letter in letters if letter not in alphabet)
+        phones = tuple(letter if letter in alphabet else _OTHER_MARK for letter in letters)
+        return Reading(text, phones, dropped=meaningful(unread))
 
 
 __all__ = ["KoreanReader"]

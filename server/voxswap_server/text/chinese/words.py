@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import jieba
 import jieba.posseg
 from misaki.tone_sandhi import ToneSandhi
-from misaki.zh_frontend import ZHFrontend
 from pypinyin import Style, lazy_pinyin
 
 _FULL_TONE = frozenset({"人人", "虎虎"})
+_BEFORE_CHILD = frozenset("女男婴幼孤少患胎妻侄孙乞健宠童聋瘫弱血虐护救替为有一我俺花鸟猫狗马猪虫")
+"""After these 儿 is a word of its own: a child, or a dear one."""
 _NOT_A_WORD, _UNKNOWN_WORD = "x", "X"
 _IDEOGRAPHS = re.compile("[\u4e00-\u9fff]+")
 
@@ -57,13 +58,6 @@ class _Sandhi(ToneSandhi):  # type: ignore[misc]  # the package ships no types
         return [word[: -len(shortest)], shortest]
 
 
-class _Childhood(ZHFrontend):  # type: ignore[misc]  # the package ships no types
-    """The package's lists of words whose 儿 is a suffix (`must_erhua`) or means a child (`not_erhua`)."""
-
-    def _init_pypinyin(self) -> None:
-        """Leaves pypinyin's dictionaries as they are, for everyone in the process."""
-
-
 class WordReader:
     """Readings of sentences. Keeps no state between calls; any thread may call it."""
 
@@ -71,7 +65,6 @@ class WordReader:
         tokenizer = load_tokenizer()
         self._tagger = jieba.posseg.POSTokenizer(tokenizer)
         self._sandhi = _Sandhi(tokenizer)
-        self._childhood = _Childhood()
 
     def syllables(self, sentence: str) -> Iterator[Syllable]:
         """One syllable or mark for each character of a normalised sentence."""
@@ -80,19 +73,16 @@ class WordReader:
             initials = lazy_pinyin(word, neutral_tone_with_five=True, style=Style.INITIALS)
             finals = lazy_pinyin(word, neutral_tone_with_five=True, style=Style.FINALS_TONE3)
             finals = self._sandhi.modified_tone(word, kind, finals)
-            yield from map(Syllable, initials, self._erhua(word, kind, finals))
+            yield from map(Syllable, initials, _erhua(word, kind, finals))
 
-    def _erhua(self, word: str, kind: str, finals: list[str]) -> list[str]:
-        """A final 儿 that is a suffix takes the tone of the character before it."""
-        if not word.endswith("儿") or len(finals) != len(word):
-            return finals
-        if finals[-1] == "er1":
-            finals[-1] = "er2"
-        lists = self._childhood
-        a_child = word in lists.not_erhua or kind in {"a", "j", "nr"}
-        if (a_child and word not in lists.must_erhua) or word[-2:] in lists.not_erhua or len(word) < 2:
-            return finals
-        return [*finals[:-1], f"er{finals[-2][-1]}"] if finals[-1] in {"er2", "er5"} else finals
+
+def _erhua(word: str, kind: str, finals: list[str]) -> list[str]:
+    """A final 儿 that is a suffix takes the tone of the character before it; one that means a child keeps its own."""
+    if len(word) < 2 or word[-1] != "儿" or len(finals) != len(word):
+        return finals
+    own = "er2" if finals[-1] == "er1" else finals[-1]
+    is_suffix = word[-2] not in _BEFORE_CHILD and kind not in {"a", "j", "nr"} and own in {"er2", "er5"}
+    return [*finals[:-1], f"er{finals[-2][-1]}" if is_suffix else own]
 
 
 def _kind(word: str, kind: str) -> str:
