@@ -33,8 +33,11 @@ class _AudioEncodingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AudioEn
     """RIFF WAVE around signed 16-bit samples. In a stream the header declares the largest length that it can."""
     AUDIO_ENCODING_FLAC: _AudioEncoding.ValueType  # 4
     AUDIO_ENCODING_OGG_OPUS: _AudioEncoding.ValueType  # 5
-    """Opus in Ogg pages; always 48 kHz inside, whatever the sample rate of the request."""
+    """Opus in Ogg pages, of 8000, 12000, 16000, 24000 or 48000 samples per second; decoders may answer at 48 kHz."""
     AUDIO_ENCODING_MP3: _AudioEncoding.ValueType  # 6
+    """Of 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100 or 48000 samples per second. In a stream the signal is 576
+    samples late.
+    """
     AUDIO_ENCODING_MULAW: _AudioEncoding.ValueType  # 7
     """G.711 mu-law, 8 bits a sample, no header."""
     AUDIO_ENCODING_ALAW: _AudioEncoding.ValueType  # 8
@@ -55,8 +58,11 @@ AUDIO_ENCODING_WAV: AudioEncoding.ValueType  # 3
 """RIFF WAVE around signed 16-bit samples. In a stream the header declares the largest length that it can."""
 AUDIO_ENCODING_FLAC: AudioEncoding.ValueType  # 4
 AUDIO_ENCODING_OGG_OPUS: AudioEncoding.ValueType  # 5
-"""Opus in Ogg pages; always 48 kHz inside, whatever the sample rate of the request."""
+"""Opus in Ogg pages, of 8000, 12000, 16000, 24000 or 48000 samples per second; decoders may answer at 48 kHz."""
 AUDIO_ENCODING_MP3: AudioEncoding.ValueType  # 6
+"""Of 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100 or 48000 samples per second. In a stream the signal is 576
+samples late.
+"""
 AUDIO_ENCODING_MULAW: AudioEncoding.ValueType  # 7
 """G.711 mu-law, 8 bits a sample, no header."""
 AUDIO_ENCODING_ALAW: AudioEncoding.ValueType  # 8
@@ -75,8 +81,9 @@ class AudioConfig(_message.Message):
     VOLUME_GAIN_DB_FIELD_NUMBER: _builtins.int
     audio_encoding: Global___AudioEncoding.ValueType
     sample_rate_hertz: _builtins.int
-    """Samples per second, 8000 to 48000. 0 is the voice's own rate; any other is reached by resampling. The rate of a stream
-    never changes, even if its voice does.
+    """Samples per second, 8000 to 48000, and one that the encoding has. 0 is the voice's own rate, or the next above that the
+    encoding has; any other than the voice's is reached by resampling. The rate of a stream never changes, even if its
+    voice does.
     """
     speaking_rate: _builtins.float
     """0.25 to 4; above 1 is faster, at the same pitch. 0 means 1.0."""
