@@ -52,10 +52,10 @@ class Engine:
     catalogue: Catalogue
     residency: ResidencyManager[Voice]
     worker: Worker
-    admission: Admission
+    text: TextEncoding
     synthesizer: EngineSynthesizer
     library: StoreLibrary
-    speakers: Speakers
+    speakers: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ async def running(settings: Settings, registry: CollectorRegistry | None = None)
     registry = registry or CollectorRegistry()
     metrics = Metrics(registry, voice_labels=settings.metrics.voice_labels)
     async with AsyncExitStack() as stack:
-        engine = await stack.enter_async_context(_engine(settings, metrics))
+        engine = await stack.enter_async_context(build_engine(settings, metrics))
         metrics.build(version=voxswap_server.__version__, torch=torch.__version__, device=str(engine.device.device))
         services = RpcServices(engine.synthesizer, engine.library, engine.residency, engine.speakers)
         rpc = RpcServer(services, settings.rpc, metrics)
@@ -115,7 +115,7 @@ async def serve(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Engine]:
+async def build_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Engine]:
     device = open_device(settings.device)
     catalogue = Catalogue(settings.store)
     frontend = TextFrontend()
@@ -126,8 +126,6 @@ async def _engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Engine]
     ):
         networks = SharedNetworks(network_loaders(settings.store, dtype=device.dtype, device=device.device), disk_pool)
         text = TextEncoding(frontend, text_pool, networks)
-        for code in settings.voices.warm_languages:
-            text.warm(code)
         residency = ResidencyManager(StoreLoader(catalogue, device), _budgeted(settings, device), metrics)
         residency.start()
         worker = Worker(
@@ -156,10 +154,10 @@ async def _engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Engine]
                 catalogue=catalogue,
                 residency=residency,
                 worker=worker,
-                admission=admission,
+                text=text,
                 synthesizer=EngineSynthesizer(services, settings.speech),
                 library=StoreLibrary(catalogue, residency, imports, disk_pool),
-                speakers=speakers,
+                speakers=None,
             )
         finally:
             await asyncio.to_thread(worker.stop)
@@ -186,6 +184,7 @@ def _serve_metrics(settings: Settings, registry: CollectorRegistry, stack: Async
 
 async def _make_ready(settings: Settings, engine: Engine, rpc: RpcServer) -> None:
     """Loads what should be there from the start, speaks with the first of it, and only then says that it is ready."""
+    await asyncio.gather(*(engine.text.warm(code) for code in settings.voices.warm_languages))
     await rpc.health.set_voices(await engine.library.list_voices())
     wanted = (*settings.voices.pin, *settings.voices.prewarm)
     for voice_id, error in (await engine.residency.prewarm(wanted)).items():

@@ -4,6 +4,7 @@ import typer
 
 from voxswap_client.cli import register
 from voxswap_server.cli.assets import assets
+from voxswap_server.cli.demo import demo
 from voxswap_server.cli.parity import parity
 from voxswap_server.cli.parity_text import parity_text
 from voxswap_server.cli.serve import check_config, serve
@@ -17,6 +18,7 @@ def _root() -> None:
     """Many GPT-SoVITS voices from one server."""
 
 
+app.command()(demo)
 app.command()(serve)
 app.command()(check_config)
 app.command("import")(import_)

@@ -103,8 +103,8 @@ class StoreLoader:
         )
 
     def release(self, part: LoadedPart) -> None:
-        """As `VoiceLoader.release`. The last reference goes with the caller's; then the heap is trimmed."""
-        del part
+        """As `VoiceLoader.release`: the last reference goes, then the heap is trimmed."""
+        part.value = None
         give_back_to_the_system()
 
     def _part(self, entry: VoiceEntry, file: StoredFile, build: Callable[[Weights], object]) -> PartPlan:

@@ -32,7 +32,7 @@ class EncodedText:
 
 TextRoutine = Generator[Work, Any, EncodedText]
 
-_SAMPLE = "1."
+_SAMPLE, _SAMPLE_SYMBOLS = "1.", "v2"
 """A text that every language can read."""
 _WITH_FEATURES = "zh"
 """The one language whose runs have BERT features; all others have zeros (SPEC §2)."""
@@ -52,9 +52,11 @@ class TextEncoding:
         self._executor = executor
         self._networks = networks
 
-    def warm(self, code: str) -> None:
-        """Begins to load a language's front-end, so that its first request does not wait for it."""
-        self._executor.submit(self._frontend.analyse, _SAMPLE, code, "v2")
+    async def warm(self, code: str) -> None:
+        """Loads a language's front-end, so that its first request does not wait for it."""
+        await asyncio.get_running_loop().run_in_executor(
+            self._executor, self._frontend.analyse, _SAMPLE, code, _SAMPLE_SYMBOLS
+        )
 
     async def segments(self, text: str, code: str, cut: CutMethod) -> list[str]:
         """Cuts a text into utterances, off the event loop."""
