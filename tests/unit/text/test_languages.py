@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from voxswap_server.domain import Language, LanguageMode
@@ -44,3 +47,11 @@ def test_a_pair_without_a_row_is_refused_with_the_choices(language, symbols):
     assert repr(language.code) in str(raised.value)
     assert raised.value.field == "language_code"
     assert ("ko (mixed)" in str(raised.value)) == (symbols == "v2")
+
+
+def test_the_page_lists_the_table_as_it_is():
+    rows = re.findall(
+        r"^\| `?(\w+)`? \| (\w+) \| `(\w+)` \|", Path("docs/LANGUAGES.md").read_text("utf-8"), re.MULTILINE
+    )
+    listed = {("" if code == "empty" else code, LanguageMode(mode)): upstream for code, mode, upstream in rows}
+    assert listed == dict(UPSTREAM_CODES)
