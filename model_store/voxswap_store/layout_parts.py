@@ -12,7 +12,7 @@ from torch import Tensor
 from voxswap_store.errors import BadTensor, CheckpointError
 from voxswap_store.translation import Translation
 
-_CODEBOOK = "quantizer.vq.layers.0._codebook.embed"
+CODEBOOK = "quantizer.vq.layers.0._codebook.embed"
 _MRTE_HEADS = 4
 _STYLE_HEADS = 2
 """Upstream writes these two into its code; no tensor and no config tells them."""
@@ -26,8 +26,8 @@ def hot_first(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def codebook(source: Translation) -> tuple[int, int]:
     """The quantizer: (tokens, width)."""
-    tokens, width = source.size(_CODEBOOK, 2)
-    source.copy(_CODEBOOK, "codebook", tokens, width)
+    tokens, width = source.size(CODEBOOK, 2)
+    source.copy(CODEBOOK, "codebook", tokens, width)
     source.layer("ssl_proj", "reference.content", width, width, 2, bias=width)
     return tokens, width
 

@@ -33,6 +33,10 @@ class Translation:
         """Names that end so, in the order of the file."""
         return [name for name in self._weight if name.endswith(end)]
 
+    def starting(self, start: str) -> list[str]:
+        """Names that start so, in the order of the file."""
+        return [name for name in self._weight if name.startswith(start)]
+
     def numbers(self, pattern: str, step: int = 1) -> range:
         """Numbers that the names have where `pattern` has "{}": 0, step, 2 step, and so on, or none at all."""
         before, after = (re.escape(part) for part in pattern.split("{}"))

@@ -4,6 +4,7 @@ Top-down: config, network, the Decoder of the engine. Knows nothing of text, of 
 given. Tensors whose names begin with "reference." are needed only to encode a prompt.
 """
 
+import copy
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -53,14 +54,15 @@ class ReferenceSide(nn.Module):
 class Cfm(nn.Module):
     """Implements `decoder.Decoder`."""
 
-    def __init__(self, config: CfmConfig, vocoder: Vocoder) -> None:
+    def __init__(self, config: CfmConfig, vocoder: Vocoder | None = None) -> None:
+        """Without a vocoder it encodes prompts, but makes no samples."""
         super().__init__()
         self.config = config
         self.spec: VersionSpec = spec_of(config.version)
         if self.spec.flow is None:
             raise ValueError(f"{config.version} is not decoded by flow matching")
         self.layout: FlowSpec = self.spec.flow
-        self.vocoder = vocoder
+        self._vocoder = vocoder
         self.codebook = nn.Parameter(torch.empty(config.tokens, config.content_width))
         self.prior = PriorEncoder(config.prior)
         self.condition = ConditionEncoder(config.condition)
@@ -73,12 +75,29 @@ class Cfm(nn.Module):
         config: CfmConfig,
         tensors: Mapping[str, Tensor],
         *,
-        vocoder: Vocoder,
+        vocoder: Vocoder | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> Self:
-        """Adopts stored tensors (see `adopt`)."""
+        """Adopts stored tensors (see `adopt`); of a LoRA, the base's and its own over them."""
         return adopt(lambda: cls(config, vocoder), tensors, dtype=dtype, device=device)
+
+    def with_vocoder(self, vocoder: Vocoder) -> Self:
+        """The same network, its memory shared, that speaks through this vocoder."""
+        twin = copy.copy(self)
+        twin._vocoder = vocoder  # noqa: SLF001  (its own kind)
+        return twin
+
+    @property
+    def vocoder(self) -> Vocoder:
+        """What makes samples of mel frames.
+
+        Raises:
+            ValueError: none was given.
+        """
+        if self._vocoder is None:
+            raise ValueError(f"{self.spec.version} speaks through a vocoder, and none was given")
+        return self._vocoder
 
     # The reference
 
@@ -164,13 +183,13 @@ class Cfm(nn.Module):
         """As `Decoder.synthesize`: every step of the integration is a step of the iterator."""
         features = self.features(tokens, phones, conditioning.speaker.to(self.codebook), speed)
         frames_per_token = FRAMES_PER_TOKEN * self.layout.frames_per_latent
-        speech = VocodedStream(self.vocoder, [max(1, int(frames_per_token * size)) for size in piece_tokens])
+        sizes = [max(1, int(frames_per_token * size)) for size in piece_tokens]
+        speech = VocodedStream(self.vocoder, features.shape[-1], sizes)
         for mel in self.mels(features, self._prompt_of(conditioning), noise, steps):
             if mel is None:
                 yield features.new_empty(0, dtype=torch.float32)
             else:
                 yield from speech.push(unscale_mel(mel))
-        yield from speech.finish()
 
     def mels(self, features: Tensor, prompt: FlowPrompt, noise: NoiseSource, steps: int) -> Iterator[Tensor | None]:
         """Mel (1, bands, F) of chunk after chunk, each prompted by the one before it; None after every other step."""

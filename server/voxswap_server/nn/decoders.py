@@ -28,8 +28,9 @@ def load_decoder(
 
     Args:
         config: of the stored file; "version" says which row of the table it is.
-        tensors: adopted without a copy where dtype and device fit.
-        vocoder: the network that `spec_of(version).vocoder` names, where it names one.
+        tensors: adopted without a copy where dtype and device fit; of a LoRA, the base's and its own over them.
+        vocoder: the network that `spec_of(version).vocoder` names, where it names one; without it the decoder encodes
+            prompts, but makes no samples.
         dtype: of the computation.
         device: where it runs.
 
@@ -58,8 +59,6 @@ def _cfm(
     dtype: torch.dtype,
     device: torch.device | str,
 ) -> Decoder:
-    if vocoder is None:
-        raise ValueError(f"{config['version']} speaks through a vocoder, and none is given")
     return Cfm.from_tensors(CfmConfig.from_dict(config), tensors, vocoder=vocoder, dtype=dtype, device=device)
 
 

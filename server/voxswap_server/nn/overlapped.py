@@ -39,7 +39,7 @@ def synthesize_overlapped(
 def overlapped_mels(
     decoder: Cfm, features: Tensor, prompt: FlowPrompt, noise: NoiseSource, steps: int
 ) -> tuple[Tensor, int]:
-    """Mel (chunks, bands, frames) of overlapping chunks of `features` (1, C, F), and how much of the last is padding."""
+    """Mel (chunks, bands, frames) of overlapping chunks of `features` (1, C, F); how much of the last is padding."""
     prompt_frames = prompt.mel.shape[-1]
     chunks, padding = _chunks(features, decoder.layout.chunk_frames - prompt_frames, decoder.layout.overlap_frames)
     condition = torch.cat((prompt.features.expand(len(chunks), -1, -1), chunks), -1)

@@ -34,11 +34,13 @@ class VocodedStream:
 
     Args:
         vocoder: speaks.
+        frames: how many there will be.
         sizes: frames of the pieces of a portion, as `spans` takes them.
     """
 
-    def __init__(self, vocoder: Vocoder, sizes: Sequence[int]) -> None:
+    def __init__(self, vocoder: Vocoder, frames: int, sizes: Sequence[int]) -> None:
         self._vocoder = vocoder
+        self._frames = frames
         self._sizes = sizes
         self._portions: list[Tensor] = []
         self._spoken = 0
@@ -46,19 +48,10 @@ class VocodedStream:
     def push(self, mel: Tensor) -> Iterator[Tensor]:
         """Adds frames (1, bands, F); yields what can be said for certain, each (samples,)."""
         self._portions.append(mel)
-        yield from self._speak(sum(part.shape[-1] for part in self._portions) - self._vocoder.reach_frames)
-
-    def finish(self) -> Iterator[Tensor]:
-        """Nothing follows: yields the rest."""
-        yield from self._speak(sum(part.shape[-1] for part in self._portions))
-
-    def _speak(self, until: int) -> Iterator[Tensor]:
-        spoken = self._spoken
-        if until <= spoken:
-            return
         mel = torch.cat(self._portions, -1)
-        self._spoken = until
-        for start, stop in spans(until - spoken, self._sizes):
+        known, spoken = mel.shape[-1], self._spoken
+        self._spoken = known if known == self._frames else max(spoken, known - self._vocoder.reach_frames)
+        for start, stop in spans(self._spoken - spoken, self._sizes):
             yield vocode_span(self._vocoder, mel, spoken + start, spoken + stop)
 
 

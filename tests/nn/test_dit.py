@@ -1,0 +1,95 @@
+"""The diffusion transformer: what its parts depend on."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from voxswap_server.nn.dit import Attention, Dit, DitConfig, TextBlock, TimeEmbedding
+
+CONFIG = DitConfig(
+    bands=6,
+    condition_width=12,
+    width=16,
+    depth=2,
+    frequencies=(1.0, 0.5),
+    feed_forward_width=20,
+    text_blocks=2,
+    text_inner_width=10,
+    position_groups=4,
+)
+
+
+def seeded(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in module.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.3
+    return module.requires_grad_(requires_grad=False).eval()
+
+
+def random(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def rotation(length: int) -> tuple[Tensor, Tensor]:
+    return seeded(Dit(CONFIG))._rotation(random(1, length, 1))
+
+
+def test_only_the_first_head_is_rotated() -> None:
+    """Heads after the first see no positions: they do not care about the order of the frames."""
+    attention = seeded(Attention(CONFIG))
+    attention.out.weight.copy_(torch.eye(16))
+    attention.out.bias.zero_()
+    x = random(1, 9, 16)
+    forth, back = attention(x, rotation(9)), attention(x.flip(1), rotation(9)).flip(1)
+    torch.testing.assert_close(forth[..., 4:], back[..., 4:])
+    assert (forth[..., :4] - back[..., :4]).abs().max() > 1e-3
+
+
+def test_a_rotation_turns_neighbouring_channels_by_the_position() -> None:
+    cos, sin = rotation(4)
+    torch.testing.assert_close(cos[3], torch.tensor([3.0, 3.0, 1.5, 1.5]).cos().double())
+    torch.testing.assert_close(sin[2], torch.tensor([2.0, 2.0, 1.0, 1.0]).sin().double())
+
+
+def test_time_is_a_sinus_of_a_thousand_times_it() -> None:
+    embedding = seeded(TimeEmbedding(16))
+    heard: list[Tensor] = []
+    embedding.linear1.register_forward_hook(lambda _module, inputs, _output: heard.append(inputs[0]))
+    embedding(torch.tensor([0.0, 0.25]))
+    frequencies = torch.exp(-torch.arange(128) * math.log(10_000) / 127)
+    torch.testing.assert_close(heard[0][0, :128], torch.zeros(128, dtype=torch.float64))
+    torch.testing.assert_close(heard[0][1, 128:], (250 * frequencies).cos().double(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 10])
+def test_modulations_of_all_steps_equal_those_of_each(steps: int) -> None:
+    network = seeded(Dit(CONFIG))
+    together = network.modulations(steps)
+    assert [rows.shape for rows in together.blocks] == [(steps, 96)] * 2
+    for step in range(steps):
+        time = network.time(torch.tensor([step / steps])) + network.step_size(torch.tensor([1 / steps]))
+        expected = network.last_modulation(torch.nn.functional.silu(time))[0]
+        torch.testing.assert_close(together.last[step], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_rows_of_a_batch_do_not_touch_each_other() -> None:
+    network = seeded(Dit(CONFIG))
+    modulation = network.modulations(4)
+    x, prompt, condition = random(2, 8, 6), random(2, 8, 6, seed=2), random(2, 8, 12, seed=3)
+    together = network(x, prompt, network.text(condition), modulation, 1)
+    alone = network(x[1:], prompt[1:], network.text(condition[1:]), modulation, 1)
+    torch.testing.assert_close(together[1:], alone, rtol=0, atol=1e-12)
+    assert not torch.allclose(together, network(x, prompt, network.text(condition), modulation, 2))
+
+
+def test_the_response_of_a_text_block_looks_at_the_whole_time() -> None:
+    """A channel that is loud anywhere is weighed otherwise everywhere, beyond the reach of the convolution."""
+    block = seeded(TextBlock(12, 10))
+    x = random(1, 40, 12)
+    louder = x.clone()
+    louder[:, -1] *= 20
+    assert (block(louder)[:, 0] - block(x)[:, 0]).abs().max() > 1e-4
+    block.gamma.zero_()
+    torch.testing.assert_close(block(louder)[:, :30], block(x)[:, :30])
