@@ -11,11 +11,14 @@ GOLDENS = Goldens(Path(__file__).parents[2] / "goldens")
 
 
 def test_versions_are_those_with_cases():
-    assert {"v2", "v2Pro", "v2ProPlus"} <= set(GOLDENS.versions)
+    assert GOLDENS.versions == ["v1", "v2", "v2Pro", "v2ProPlus", "v3", "v4"]
 
 
 def test_patterns():
-    assert GOLDENS.select(["v2"], ["zh_*"]) == [("v2", "zh_naive_noise"), ("v2", "zh_sensitivity")]
+    assert GOLDENS.select(["v2"], ["en_sampled_*"]) == [
+        ("v2", "en_sampled_eos_argmax"),
+        ("v2", "en_sampled_eos_drawn"),
+    ]
     assert GOLDENS.select(None, ["v2Pro/*"]) == [("v2Pro", "en_two_aux_refs")]
     assert len(GOLDENS.select(None, None)) == sum(len(GOLDENS.case_names(version)) for version in GOLDENS.versions)
 
