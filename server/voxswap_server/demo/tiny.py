@@ -18,21 +18,48 @@ import torch
 
 from voxswap_server.demo.tiny_networks import write_bert, write_eres2net, write_hubert
 from voxswap_server.demo.tiny_speech import TRANSCRIPT, speech_clip
-from voxswap_server.demo.tiny_weights import PRO, lora_weights, sovits_weights, t2s_weights
+from voxswap_server.demo.tiny_vocoders import write_bigvgan, write_vocoder_v4
+from voxswap_server.demo.tiny_weights import lora_weights, sovits_weights, t2s_weights
 from voxswap_server.domain import Language, Prompt
 from voxswap_store.asset_importer import import_assets
+from voxswap_store.assets import ASSETS
 from voxswap_store.catalogue import Catalogue, VoiceEntry
 from voxswap_store.importer import EncodePrompt, ImportRequest, import_voice
 
 HEADS: Final[Mapping[str, bytes]] = {"v2Pro": b"05", "v2ProPlus": b"06"}
 """First bytes that upstream's trainer writes; other versions keep the zip's own."""
 LORA_HEADS: Final[Mapping[str, bytes]] = {"v3": b"03", "v4": b"04"}
-_ASSETS: Final[Mapping[str, tuple[str, Callable[[Path, int], None]]]] = {
-    "hubert": ("chinese-hubert-base", write_hubert),
-    "bert": ("chinese-roberta-wwm-ext-large", write_bert),
-    "eres2net": ("sv/pretrained_eres2netv2w24s4ep4.ckpt", write_eres2net),
+LORA: Final = "-lora"
+"""Ending of a version whose voice is a LoRA over the base model: "v3-lora", "v4-lora"."""
+
+
+def _write_base(version: str) -> Callable[[Path, int], None]:
+    def write(file: Path, seed: int) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(sovits_checkpoint(version, seed))
+
+    return write
+
+
+_ASSETS: Final[Mapping[str, Callable[[Path, int], None]]] = {
+    "hubert": write_hubert,
+    "bert": write_bert,
+    "eres2net": write_eres2net,
+    "sovits_v3": _write_base("v3"),
+    "sovits_v4": _write_base("v4"),
+    "bigvgan": write_bigvgan,
+    "vocoder_v4": write_vocoder_v4,
 }
-"""Name of an asset -> where GPT-SoVITS keeps it, and what writes it."""
+"""What writes each shared network."""
+_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "v2Pro": ("eres2net",),
+    "v2ProPlus": ("eres2net",),
+    "v3": ("bigvgan",),
+    "v3-lora": ("sovits_v3", "bigvgan"),
+    "v4": ("vocoder_v4",),
+    "v4-lora": ("sovits_v4", "vocoder_v4"),
+}
+"""Shared networks beside HuBERT that a kind of voice needs to speak English."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +103,7 @@ def write_checkpoints(directory: Path, name: str, version: str, seed: int) -> tu
 def write_pretrained_models(directory: Path, names: Iterable[str] = tuple(_ASSETS), seed: int = 0) -> Path:
     """Writes the shared networks as GPT-SoVITS's `pretrained_models` folder has them."""
     for name in names:
-        place, write = _ASSETS[name]
-        write(directory / place, seed)
+        _ASSETS[name](directory / ASSETS[name].usual_place, seed)
     return directory
 
 
@@ -97,12 +123,12 @@ def build_tiny_store(
 
     Args:
         root: of the store to be; what lies there already stays.
-        voices: id -> (version, seed).
+        voices: id -> (version, seed); a version may end in "-lora" (v3, v4).
         assets: names of shared networks; None is what the voices need to speak English.
         encode_prompt: as of `import_voice`.
     """
-    pro = any(version in PRO for version, _ in voices.values())
-    wanted = (("hubert", "eres2net") if pro else ("hubert",)) if assets is None else tuple(assets)
+    needed = {name: None for version, _ in voices.values() for name in ("hubert", *_NEEDS.get(version, ()))}
+    wanted = tuple(needed if assets is None else assets)
     if wanted:
         pretrained = root / "tiny" / "pretrained_models"
         import_assets(write_pretrained_models(pretrained, wanted), root, only=wanted)
@@ -114,10 +140,12 @@ def build_tiny_store(
 
 
 def _request(voice_id: str, version: str, seed: int) -> ImportRequest:
+    plain = version.removesuffix(LORA)
+    decoder = lora_checkpoint if version.endswith(LORA) else sovits_checkpoint
     return ImportRequest(
         voice_id,
-        t2s_checkpoint(version, seed),
-        sovits_checkpoint(version, seed),
+        t2s_checkpoint(plain, seed),
+        decoder(plain, seed),
         tiny_prompt(seed),
         display_name=voice_id.replace("-", " ").title(),
         description=f"A seeded {version} voice that babbles.",

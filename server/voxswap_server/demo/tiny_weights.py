@@ -268,7 +268,7 @@ def _generator(weights: Weights, model: Mapping[str, Any], gin: int) -> None:
             for index in range(len(dilations)):
                 for group in ("convs1", "convs2"):
                     weights.normed(f"{name}.{group}.{index}", width, width, size, gain=0.5)
-    weights.layer("dec.conv_post", 1, width, 7, bias=False, gain=0.25)
+    weights.layer("dec.conv_post", 1, width, 7, bias=False, gain=0.12)
 
 
 def _condition(weights: Weights) -> None:
