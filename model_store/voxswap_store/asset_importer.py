@@ -106,9 +106,11 @@ def _install(asset: FoundAsset, root: Path, progress: StepProgress) -> AssetStat
         tensors = _read(asset, staging.path, progress)
         converted = _CONVERTERS.get(name, Converted)(tensors, dict(asset.config))
         stored = [staging.write(WEIGHTS, lambda sink: write_weights(sink, converted, {"format": "pt"}))]
-        stored += [staging.write(text.name, _copy(text)) for text in asset.texts]
-        if converted.config and CONFIG not in (text.name for text in asset.texts):
-            # Worked out from the tensors, and kept where a network of Hugging Face's layout has its own.
+        translated = name in _CONVERTERS
+        copied = [text for text in asset.texts if not (translated and text.name == CONFIG)]
+        stored += [staging.write(text.name, _copy(text)) for text in copied]
+        if translated:
+            # Ours, in place of upstream's: it goes with the translated tensors.
             told = json.dumps(converted.config, indent=1, sort_keys=True).encode()
             stored.append(staging.write(CONFIG, lambda sink: sink.write(told) and None))
         source_sha256, _ = hash_file(asset.weights)

@@ -126,7 +126,7 @@ async def build_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[En
     ):
         networks = SharedNetworks(network_loaders(settings.store, dtype=device.dtype, device=device.device), disk_pool)
         text = TextEncoding(frontend, text_pool, networks)
-        residency = ResidencyManager(StoreLoader(catalogue, device), _budgeted(settings, device), metrics)
+        residency = ResidencyManager(StoreLoader(catalogue, device, networks), _budgeted(settings, device), metrics)
         residency.start()
         worker = Worker(
             settings.scheduling,

@@ -18,6 +18,7 @@ from voxswap_server.domain import Prompt
 from voxswap_server.engine import stored_prompt
 from voxswap_server.engine.device import Device, give_back_to_the_system, is_exhausted
 from voxswap_server.engine.memory import copied_to, size_of
+from voxswap_server.engine.networks import SharedNetworks
 from voxswap_server.engine.residency.contract import DeviceOutOfMemory, LoadedPart, LoadPlan, PartPlan
 from voxswap_server.engine.voice import PromptAudio, Voice
 from voxswap_server.errors import VoiceUnusable
@@ -44,9 +45,10 @@ class _Source:
 class StoreLoader:
     """Implements `residency.VoiceLoader` over a catalogue and a device."""
 
-    def __init__(self, catalogue: Catalogue, device: Device) -> None:
+    def __init__(self, catalogue: Catalogue, device: Device, networks: SharedNetworks) -> None:
         self._catalogue = catalogue
         self._device = device
+        self._networks = networks
         self._verified = _Verified()
 
     @property
@@ -123,7 +125,15 @@ class StoreLoader:
         return T2S.from_tensors(config, weights.tensors, dtype=self._device.dtype, device=self._device.device)
 
     def _decoder(self, weights: Weights) -> Decoder:
-        return load_decoder(weights.config, weights.tensors, dtype=self._device.dtype, device=self._device.device)
+        needed = spec_of(weights.config["version"]).vocoder
+        vocoder = self._networks.get(needed).result() if needed else None
+        return load_decoder(
+            weights.config,
+            weights.tensors,
+            vocoder=vocoder,
+            dtype=self._device.dtype,
+            device=self._device.device,
+        )
 
     def _prompt(self, weights: Weights) -> PromptAudio:
         return stored_prompt.from_tensors(weights.tensors, self._device.device)

@@ -1,4 +1,4 @@
-"""The networks that all voices share: the content encoder, the text encoder, the speaker-vector network.
+"""The networks that all voices share: encoders of content, text and speaker, and the vocoders.
 
 Each is loaded at first use, once, off the device thread, and held from then on. Knows nothing of requests.
 """
@@ -16,6 +16,7 @@ from voxswap_server.errors import AssetMissing
 from voxswap_server.nn.bert import TextEncoder
 from voxswap_server.nn.eres2net import SpeakerVectorNet
 from voxswap_server.nn.hubert import ContentEncoder
+from voxswap_server.nn.vocoders import load_vocoder
 from voxswap_store.assets import asset_directory
 
 
@@ -27,6 +28,8 @@ _NETWORKS: Final[Mapping[str, _FromDirectory]] = {
     "hubert": ContentEncoder.from_directory,
     "bert": TextEncoder.from_directory,
     "eres2net": SpeakerVectorNet.from_directory,
+    "bigvgan": partial(load_vocoder, "bigvgan"),
+    "vocoder_v4": partial(load_vocoder, "vocoder_v4"),
 }
 """Assets of the store that are networks of their own, and what reads them."""
 
