@@ -15,7 +15,7 @@ import grpc
 from grpc import aio
 
 from voxswap_server import logs
-from voxswap_server.errors import VoxswapError
+from voxswap_server.errors import Cancelled, VoxswapError
 from voxswap_server.rpc.calls import Call, Context, open_call
 from voxswap_server.rpc.drain import Door
 from voxswap_server.rpc.status import code_of, status_of
@@ -25,6 +25,8 @@ PROBES = ("grpc.health.", "grpc.reflection.")
 """Packages whose calls are neither work nor news."""
 OBSERVERS = ("voxswap.v1.ModelAdminService/WatchResidents",)
 """Streams that never end by themselves."""
+LATE_S = 0.1
+"""A caller gives up when its own clock says so, a journey before ours does: this close to the deadline it was that."""
 
 Handler = Any  # grpc.RpcMethodHandler is generic over messages that an interceptor does not know
 Behavior = Callable[[Any, Context], Any]
@@ -88,7 +90,7 @@ class Telemetry(aio.ServerInterceptor):
                 async with aclosing(inner(request, context)) as responses:
                     async for response in responses:
                         await call.send_headers(context)
-                        await context.write(response)
+                        await _write(context, response)
                 await call.send_headers(context)
 
         return answer
@@ -120,25 +122,26 @@ class Telemetry(aio.ServerInterceptor):
         return self._door.observing() if method in OBSERVERS else self._door.working()
 
     async def _refuse(self, call: Call, context: Context, error: BaseException) -> None:
-        await call.send_headers(context)
-        await context.abort_with_status(status_of(error, call.request_id))
+        try:
+            await call.send_headers(context)
+            await context.abort_with_status(status_of(error, call.request_id))
+        except aio.InternalError as gone:
+            raise asyncio.CancelledError from gone  # nobody is left to tell; gRPC takes this quietly
 
     def _code(self, call: Call, context: Context, error: BaseException | None) -> grpc.StatusCode:
         """What the caller saw, or would have seen had it waited."""
         if error is None:
             return context.code() or grpc.StatusCode.OK
-        if _is_cancelled() or context.cancelled():
-            late = call.deadline_s is not None and self._clock() >= call.deadline_s
+        if isinstance(error, Cancelled) or _is_cancelled():
+            late = call.deadline_s is not None and self._clock() >= call.deadline_s - LATE_S
             return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
         return code_of(error)
 
     def _tell(self, call: Call, code: grpc.StatusCode, error: BaseException | None) -> None:
         self._metrics.request(call.method, code.name)
         level = logging.DEBUG if call.method.startswith(PROBES) else logging.INFO
-        fields: dict[str, Any] = {"reason": error.reason} if isinstance(error, VoxswapError) else {}
+        fields = {"reason": error.reason, "message": error.message} if isinstance(error, VoxswapError) else {}
         bug = error if code in OUR_BUGS else None
-        if error is not None and bug is None:
-            fields["error"] = str(error)
         logs.canonical(
             "rpc",
             error=bug,
@@ -148,6 +151,13 @@ class Telemetry(aio.ServerInterceptor):
             duration_s=self._clock() - call.started_s,
             **fields,
         )
+
+
+async def _write(context: Context, response: Any) -> None:
+    try:
+        await context.write(response)
+    except aio.InternalError as gone:
+        raise Cancelled("the caller is gone") from gone
 
 
 def _is_cancelled() -> bool:

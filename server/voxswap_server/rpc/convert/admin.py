@@ -48,7 +48,7 @@ def from_resident(resident: Resident) -> model_admin_service_pb2.Resident:
 
 def from_event(event: ResidentEvent) -> model_admin_service_pb2.WatchResidentsResponse:
     at = Timestamp()
-    at.FromNanoseconds(int(event.at_unix_s * 1e9))
+    at.FromMicroseconds(round(event.at_unix_s * 1e6))
     return model_admin_service_pb2.WatchResidentsResponse(
         event=model_admin_service_pb2.ResidentEvent(
             kind=EVENT_VALUES[event.kind],
