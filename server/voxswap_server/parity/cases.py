@@ -174,6 +174,14 @@ class Case:
         return bool(self.inputs.prompt_text)
 
     @property
+    def streams(self) -> bool:
+        """Upstream streamed token by token: its raw tokens are on record instead of its calls.
+
+        Versions that cannot, although they were asked to, are recorded like any other case.
+        """
+        return bool(self.record.s1_stream_tokens)
+
+    @property
     def targets(self) -> range:
         """Segments that are spoken, as indices."""
         return range(1 if self.has_prompt else 0, len(self.record.text_segments))

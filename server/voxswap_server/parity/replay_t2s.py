@@ -92,7 +92,7 @@ def replay_t2s(case: Case, t2s: T2S, bert: Sequence[Tensor | None]) -> list[Row]
     ours: list[int] = []
     theirs: list[int] = []
     drawn: list[int] = []
-    if case.inputs.streaming_mode:
+    if case.streams:
         theirs = list(_flat(case.record.s1_stream_tokens))
     for call in case.calls():
         generations = [_start(case, t2s, phones, bert) for phones in call.all_phones]
@@ -101,7 +101,7 @@ def replay_t2s(case: Case, t2s: T2S, bert: Sequence[Tensor | None]) -> list[Row]
             ours += [*_kept(generation, naive=call.fn.startswith(_NAIVE), prompt=case.has_prompt), _END_OF_ROW]
             theirs += [*kept, _END_OF_ROW]
             drawn += generation.drawn
-    for index in case.targets if case.inputs.streaming_mode else ():
+    for index in case.targets if case.streams else ():
         generation = _start(case, t2s, case.prompt_phones + case.record.text_segments[index].phones, bert)
         _run(t2s, [generation], _stream_settings(case, t2s), stages, noise)
         ours += generation.drawn

@@ -28,7 +28,7 @@ def replay_vits(case: Case, decoder: Vits, references: Sequence[ReferenceFeature
     """
     stages = Stages(case)
     speaker = _speaker(case, decoder, references, stages)
-    if case.inputs.streaming_mode:
+    if case.streams:
         unreplayed = [name for name in case.unused() if not name.startswith("s1_")]
         case.used.update(unreplayed)
         return [
