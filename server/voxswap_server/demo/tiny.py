@@ -73,20 +73,19 @@ class TinyStore:
 
 def t2s_checkpoint(version: str, seed: int) -> bytes:
     """A `.ckpt`."""
-    weight, config = t2s_weights(version, seed)
-    return _saved(OrderedDict(weight=OrderedDict(weight), config=config, info="GPT-e15"))
+    return t2s_file(*t2s_weights(version, seed))
 
 
 def sovits_checkpoint(version: str, seed: int) -> bytes:
     """A `.pth`, whole."""
     weight, config = sovits_weights(version, seed)
-    return _sovits(weight, config, HEADS.get(version, b"PK"))
+    return sovits_file(weight, config, HEADS.get(version, b"PK"))
 
 
 def lora_checkpoint(version: str, seed: int, rank: int = 4) -> bytes:
     """A `.pth` that holds a LoRA for the base of its version (v3, v4)."""
     weight, config = lora_weights(version, seed, rank)
-    return _sovits(weight, config, LORA_HEADS[version], lora_rank=rank)
+    return sovits_file(weight, config, LORA_HEADS[version], lora_rank=rank)
 
 
 def write_checkpoints(directory: Path, name: str, version: str, seed: int) -> tuple[Path, Path]:
@@ -155,7 +154,13 @@ def _request(voice_id: str, version: str, seed: int) -> ImportRequest:
     )
 
 
-def _sovits(weight: Mapping[str, Any], config: dict[str, Any], head: bytes, **extra: Any) -> bytes:
+def t2s_file(weight: Mapping[str, Any], config: dict[str, Any]) -> bytes:
+    """These tensors as GPT-SoVITS's trainer saves a T2S half."""
+    return _saved(OrderedDict(weight=OrderedDict(weight), config=config, info="GPT-e15"))
+
+
+def sovits_file(weight: Mapping[str, Any], config: dict[str, Any], head: bytes = b"PK", **extra: Any) -> bytes:
+    """These tensors as GPT-SoVITS's trainer saves a SoVITS half."""
     with _hparams() as cls:
         content = OrderedDict(weight=dict(weight), config=_as_objects(config, cls), info="8epoch_216iteration", **extra)
         return head + _saved(content)[len(head) :]
