@@ -16,10 +16,13 @@ from voxswap_store import errors
 from voxswap_store.asset_importer import find_assets, import_assets
 from voxswap_store.assets import ASSETS, WEIGHTS, asset_directory, asset_state, asset_states, verify_asset
 
+NETWORKS = ("hubert", "bert", "eres2net", "sovits_v3", "sovits_v4", "bigvgan", "vocoder_v4")
+"""What a `pretrained_models` folder of GPT-SoVITS holds."""
+
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    return write_pretrained_models(tmp_path_factory.mktemp("pretrained_models"))
+    return write_pretrained_models(tmp_path_factory.mktemp("pretrained_models"), NETWORKS)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,8 @@ def installed(tmp_path_factory, pretrained):
 
 def test_a_folder_of_gpt_sovits_is_recognised_as_it_is(pretrained):
     found = find_assets(pretrained)
-    assert list(found) == list(ASSETS)
+    assert list(found) == list(NETWORKS)
+    assert found.keys() <= ASSETS.keys()
     assert found["hubert"].weights.name == "pytorch_model.bin"
 
 
@@ -58,7 +62,9 @@ def test_other_peoples_networks_are_left_alone(tmp_path, config):
 
 
 def test_everything_is_installed_and_the_networks_read_it(installed):
-    assert all(state.manifest and state.bytes_total > 1000 for state in asset_states(installed))
+    states = {state.spec.name: state for state in asset_states(installed)}
+    assert states.keys() == ASSETS.keys()
+    assert all(states[name].manifest and states[name].bytes_total > 1000 for name in NETWORKS)
     wave = torch.randn(1, 16_000) * 0.1
     assert ContentEncoder.from_directory(asset_directory(installed, "hubert")).features(wave).shape == (1, 768, 49)
     text = TextEncoder.from_directory(asset_directory(installed, "bert"))
