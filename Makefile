@@ -69,4 +69,4 @@ $(JUDGES): bench/judges.txt | setup
 
 evaluate-builtin: setup $(JUDGES)
 	@test -n "$(BUILT_IN)" || { echo "usage: make evaluate-builtin BUILT_IN=<folder of stage export>"; exit 2; }
-	PYTHONPATH=$(JUDGES) OMP_NUM_THREADS=1 $(BIN)/python bench/evaluate_builtin.py "$(BUILT_IN)"
+	PYTHONPATH=$(JUDGES):training OMP_NUM_THREADS=1 $(BIN)/python bench/evaluate_builtin.py "$(BUILT_IN)"

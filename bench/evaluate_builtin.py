@@ -16,7 +16,9 @@ import soundfile
 import soxr
 import torch
 from built_in_speech import BuiltIn, Spoken
-from judges import RATE_HZ, CamPlus, Ge2e, Listener, Quality, Samples, word_errors, words_of
+from judges import RATE_HZ, Ge2e, Listener, Quality, Samples, word_errors, words_of
+
+from voxswap_training.campplus import CamPlus
 
 _SENTENCES = Path(__file__).with_name("sentences.txt")
 _CLIP_SENTENCES = 5
@@ -66,7 +68,7 @@ class Judges:
         self._listener, self._quality, self._campplus, self._ge2e = Listener(), Quality(), CamPlus(), Ge2e()
 
     def speakers(self, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
-        return self._campplus.embedding(samples), self._ge2e.embedding(samples)
+        return self._campplus.embedding(torch.from_numpy(samples)).numpy(), self._ge2e.embedding(samples)
 
     def verdict(
         self, voice: str, text: str, spoken: Spoken, teachers: Sequence[tuple[np.ndarray, np.ndarray]]

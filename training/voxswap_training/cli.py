@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import torch
 
     from voxswap_training.loop import Budget
+    from voxswap_training.sound import Sound
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _t2s(stages)
     _judge_t2s(stages)
     _decoder(stages)
+    _speakers(stages)
+    _ecapa(stages)
     _references(stages)
     _export(stages)
     options = parser.parse_args(arguments)
@@ -227,13 +230,12 @@ def _content(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def _run_content(options: argparse.Namespace) -> None:
     from voxswap_training.codes import Codebook
     from voxswap_training.pack import Lines
-    from voxswap_training.sound import CONTENT_RATE_HZ, Sound, resampled_counts
     from voxswap_training.train_content import ContentSettings, train
 
     device = _device(options)
     lines = Lines.load(options.pack / "lines.npz")
     settings = ContentSettings(batch=options.batch, report_every=options.report_every, seed=options.seed)
-    sound = Sound(options.sound / "sound_16k.i16", resampled_counts(lines, CONTENT_RATE_HZ), device)
+    sound = _content_sound(options, device)
     codebook = Codebook.load(options.codebook)
     train(lines, sound, codebook, options.out, _budget(options), settings, device=device)
 
@@ -322,6 +324,65 @@ def _run_export(options: argparse.Namespace) -> None:
         options.references,
         options.out,
     )
+
+
+def _speakers(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("speakers", help="what ECAPA's teacher says (needs the server and the judges installed)")
+    stage.add_argument("--pack", type=Path, required=True)
+    stage.add_argument("--sound", type=Path, required=True)
+    stage.add_argument("--out", type=Path, required=True, help="clips (.npz)")
+    stage.add_argument("--count", type=int, default=6000)
+    stage.add_argument("--seed", type=int, default=0)
+    stage.set_defaults(run=_run_speakers)
+
+
+def _run_speakers(options: argparse.Namespace) -> None:
+    import torch
+
+    from voxswap_training.campplus import CamPlus
+    from voxswap_training.speakers import ask_teacher
+
+    torch.set_num_threads(1)
+    sound, teacher = _content_sound(options, torch.device("cpu")), CamPlus()
+    clips = ask_teacher(
+        sound,
+        teacher.embedding,
+        count=options.count,
+        seed=options.seed,
+        report=lambda done: print(f"{done} clips", flush=True),
+    )
+    clips.save(options.out)
+
+
+def _ecapa(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("ecapa", help="train the speaker encoder (needs SpeechBrain)")
+    _training(stage)
+    stage.add_argument("--sound", type=Path, required=True)
+    stage.add_argument("--clips", type=Path, required=True, help="of stage `speakers`")
+    stage.add_argument("--batch", type=int, default=64)
+    stage.add_argument("--report-every", type=int, default=100)
+    stage.add_argument("--export", type=Path, help="folder for SpeechBrain's files, written at the end of the run")
+    stage.set_defaults(run=_run_ecapa)
+
+
+def _run_ecapa(options: argparse.Namespace) -> None:
+    from voxswap_training.speakers import Clips
+    from voxswap_training.train_ecapa import EcapaSettings, train, write_ecapa
+
+    device = _device(options)
+    settings = EcapaSettings(batch=options.batch, report_every=options.report_every, seed=options.seed)
+    sound = _content_sound(options, device)
+    student = train(Clips.load(options.clips), sound, options.out, _budget(options), settings, device=device)
+    if options.export:
+        write_ecapa(student, options.export)
+
+
+def _content_sound(options: argparse.Namespace, device: "torch.device") -> "Sound":
+    from voxswap_training.pack import Lines
+    from voxswap_training.sound import CONTENT_RATE_HZ, Sound, resampled_counts
+
+    lines = Lines.load(options.pack / "lines.npz")
+    return Sound(options.sound / "sound_16k.i16", resampled_counts(lines, CONTENT_RATE_HZ), device)
 
 
 def _training(stage: argparse.ArgumentParser) -> None:

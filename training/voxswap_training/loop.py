@@ -4,7 +4,7 @@ The schedule runs over seconds spent, not over steps: a run fills the time it is
 was stopped goes on where it was. Knows nothing of networks and losses.
 """
 
-import csv
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -96,12 +96,8 @@ class Progress:
         self._count = 0
         row = {"step": self.step, "minutes": round(self.spent_s / 60, 2)}
         row |= {name: round(value, 4) for name, value in (means | dict(measure())).items()}
-        new = not curve.exists()
-        with curve.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        with curve.open("a", encoding="utf-8") as file:  # JSON lines: later phases have more columns
+            file.write(json.dumps(row) + "\n")
         print(*(f"{name} {value}" for name, value in row.items()), flush=True)
 
 

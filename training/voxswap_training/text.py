@@ -7,7 +7,7 @@ teacher's reading and the front-end's phones agree as often as they can.
 import hashlib
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -65,9 +65,8 @@ def compose(rng: random.Random, sentences: Sequence[str], phrases: Sequence[str]
     return f"{rng.choice(phrases)} {rng.choice(sentences)}"
 
 
-def unknown_words(sentence: str, spoken: Iterable[str]) -> list[str]:
-    known = spoken if isinstance(spoken, frozenset | set | dict) else set(spoken)
-    return [word for word in _WORD.findall(sentence) if word.lower() not in known]
+def unknown_words(sentence: str, spoken: Container[str]) -> list[str]:
+    return [word for word in _WORD.findall(sentence) if word.lower() not in spoken]
 
 
 def _tidy(example: str, spoken: frozenset[str]) -> str | None:

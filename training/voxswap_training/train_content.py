@@ -206,7 +206,7 @@ def train(
         if step % 10 == 0:
             progress.note(**{name: value.item() for name, value in found.items()})
         if (step + 1) % settings.report_every == 0:
-            progress.report(folder / "content.csv", measure)
+            progress.report(folder / "content.jsonl", measure)
     return listener
 
 

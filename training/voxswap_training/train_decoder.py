@@ -191,7 +191,7 @@ class DecoderTrainer:
         device: torch.device,
     ) -> None:
         torch.manual_seed(settings.seed)
-        self._settings, self._device, self._curve = settings, device, folder / "decoder.csv"
+        self._settings, self._device, self._curve = settings, device, folder / "decoder.jsonl"
         self.trainee = Trainee(shape, codebook).to(device)
         self._judges = Discriminators(settings.judge_width).to(device)
         self._optimiser = adamw(self.trainee, settings.rate, decay=0.01, betas=_BETAS)
