@@ -1,4 +1,4 @@
-"""Finds the shared networks in a folder of GPT-SoVITS and converts them.
+"""Finds the shared networks in a folder of GPT-SoVITS, or one of SpeechBrain, and converts them.
 
 Knows nothing of the networks' code. A network is recognised by what its files say of themselves, not by the name of
 its folder; pickles go through the same walled-off child as any checkpoint.
@@ -29,7 +29,10 @@ from voxswap_store.checkpoint import read_checkpoint
 from voxswap_store.converted import Converted
 from voxswap_store.errors import BadTensor, CheckpointError
 from voxswap_store.files import Staging, exclusive, hash_file, remove_directory
+from voxswap_store.hyperparams import Described, read_objects
 from voxswap_store.layout_assets import convert_bigvgan, convert_eres2net, convert_vocoder_v4
+from voxswap_store.layout_ecapa import convert_ecapa, is_ecapa
+from voxswap_store.layout_sovits import convert_sovits
 from voxswap_store.progress import StepProgress, of_step, silent
 from voxswap_store.safetensors_header import BadHeader
 from voxswap_store.weights import load_weights, non_finite, write_weights
@@ -45,6 +48,9 @@ _TOKENIZER: Final = (
 )
 
 CONFIG: Final = "config.json"
+HYPERPARAMETERS: Final = "hyperparams.yaml"
+EMBEDDING_MODEL: Final = "embedding_model.ckpt"
+"""What SpeechBrain's speaker encoders are made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +174,8 @@ def _in_folder(folder: Path, names: set[str]) -> Iterator[FoundAsset]:
             yield FoundAsset(ASSETS[name], weights, tuple(folder / text for text in texts if text in names), {})
     if "bigvgan_generator.pt" in names and "num_mels" in config:
         yield FoundAsset(ASSETS["bigvgan"], folder / "bigvgan_generator.pt", (), config)
+    if {HYPERPARAMETERS, EMBEDDING_MODEL} <= names and is_ecapa(objects := _objects(folder)):
+        yield FoundAsset(ASSETS["ecapa"], folder / EMBEDDING_MODEL, (), objects)
     for file in sorted(names):
         for name, fits in _SINGLE_FILES.items():
             if fits(file):
@@ -184,6 +192,15 @@ def _config(path: Path) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
+def _objects(folder: Path) -> dict[str, Described]:
+    with (folder / HYPERPARAMETERS).open("rb") as file:
+        text = file.read(_TEXT_BYTES)
+    try:
+        return read_objects(text)
+    except ValueError:  # somebody else's settings, or broken ones: they tell of no network of ours
+        return {}
+
+
 _HUGGING_FACE: Final = {"hubert": ("hubert", 768), "bert": ("bert", 1024)}
 """What `config.json` says of itself: model type and width."""
 _SINGLE_FILES: Final[Mapping[str, Callable[[str], bool]]] = {
@@ -196,5 +213,8 @@ _CONVERTERS: Final[Mapping[str, Callable[[Mapping[str, Tensor], dict[str, Any]],
     "eres2net": lambda tensors, _: convert_eres2net(tensors),
     "bigvgan": convert_bigvgan,
     "vocoder_v4": lambda tensors, _: convert_vocoder_v4(tensors),
+    "ecapa": convert_ecapa,
+    "sovits_v3": lambda tensors, _: convert_sovits(tensors, {"model": {}}, "v3"),
+    "sovits_v4": lambda tensors, _: convert_sovits(tensors, {"model": {}}, "v4"),
 }
-"""The others keep their names: transformers reads them, or the importer does."""
+"""The others keep their names: transformers reads them."""

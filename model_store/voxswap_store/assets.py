@@ -32,19 +32,29 @@ class AssetSpec:
     title: str
     needed_for: str
     usual_place: str
-    """Where GPT-SoVITS keeps it, below `pretrained_models`."""
+    """Where GPT-SoVITS keeps it, below `pretrained_models`; or what it is called where it is published."""
+    remedy: str = "run `voxswap assets import DIR` on a pretrained_models folder"
+    """How to get it."""
 
 
 _ROWS: Final = (
     AssetSpec("hubert", "CN-HuBERT base", "encoding reference audio, every version", "chinese-hubert-base/"),
     AssetSpec("bert", "Chinese RoBERTa large", "the prosody of Chinese text", "chinese-roberta-wwm-ext-large/"),
     AssetSpec("eres2net", "ERes2NetV2", "v2Pro and v2ProPlus voices", "sv/pretrained_eres2netv2w24s4ep4.ckpt"),
-    AssetSpec("sovits_v3", "v3 base model", "importing v3 LoRA voices", "s2Gv3.pth"),
-    AssetSpec("sovits_v4", "v4 base model", "importing v4 LoRA voices", "gsv-v4-pretrained/s2Gv4.pth"),
+    AssetSpec("sovits_v3", "v3 base model", "v3 LoRA voices", "s2Gv3.pth"),
+    AssetSpec("sovits_v4", "v4 base model", "v4 LoRA voices", "gsv-v4-pretrained/s2Gv4.pth"),
     AssetSpec(
         "bigvgan", "BigVGAN v2 24 kHz", "speaking with v3 voices", "models--nvidia--bigvgan_v2_24khz_100band_256x/"
     ),
     AssetSpec("vocoder_v4", "v4 vocoder", "speaking with v4 voices", "gsv-v4-pretrained/vocoder.pth"),
+    AssetSpec(
+        "ecapa",
+        "ECAPA-TDNN",
+        "telling who is heard (speaker embeddings)",
+        "spkrec-ecapa-voxceleb/",
+        "run `voxswap assets fetch ecapa`, or without a network `voxswap assets import DIR` on a folder that holds "
+        "SpeechBrain's hyperparams.yaml and embedding_model.ckpt",
+    ),
 )
 ASSETS: Final[Mapping[str, AssetSpec]] = MappingProxyType({row.name: row for row in _ROWS})
 """Every shared network, by its name."""
@@ -94,11 +104,18 @@ def asset_directory(root: Path, name: str) -> Path:
     """
     state = asset_state(root, name)
     if state.manifest is None:
-        remedy = (
-            f"it is needed for {state.spec.needed_for}: run `voxswap assets import DIR` on a pretrained_models folder"
-        )
+        remedy = f"it is needed for {state.spec.needed_for}: {state.spec.remedy}"
         raise AssetMissing(state.spec.title, f"{state.problem}; {remedy}" if state.problem else remedy)
     return root / "assets" / name
+
+
+def base_file(root: Path, version: str) -> Path:
+    """The weights that LoRA voices of this version lie on.
+
+    Raises:
+        AssetMissing: they are not installed.
+    """
+    return asset_directory(root, f"sovits_{version}") / WEIGHTS
 
 
 def asset_state(root: Path, name: str) -> AssetState:

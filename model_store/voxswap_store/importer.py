@@ -17,16 +17,16 @@ from torch import Tensor
 
 from voxswap_server.domain import Prompt, VoiceUpload
 from voxswap_server.errors import AssetMissing, RequestError, VoiceExists, VoiceNotFound, VoiceUnusable
-from voxswap_store.assets import WEIGHTS, asset_directory
+from voxswap_store.assets import base_file
 from voxswap_store.catalogue import Catalogue, VoiceEntry
 from voxswap_store.checkpoint import Checkpoint, Kind, read_checkpoint
 from voxswap_store.converted import Converted
 from voxswap_store.edits import content_named, prompt_text, refused, store_prompt_files
 from voxswap_store.errors import CheckpointError, NotACheckpoint
 from voxswap_store.files import Staging, hash_file
+from voxswap_store.layout_lora import convert_lora
 from voxswap_store.layout_sovits import convert_sovits
 from voxswap_store.layout_t2s import convert_t2s
-from voxswap_store.lora import merge_lora
 from voxswap_store.manifest import Defaults, Files, Origin, PromptText, Source, VoiceManifest, require_id
 from voxswap_store.progress import StepProgress, of_step, silent
 from voxswap_store.sandbox.limits import Limits
@@ -96,6 +96,9 @@ class _Halves:
     guess: Guess
     t2s: Converted
     decoder: Converted
+    """What is stored: of a LoRA, only what lies over its base."""
+    whole_decoder: Converted
+    """With the base under it."""
     origin: Origin
 
 
@@ -150,7 +153,7 @@ def _encoded(
         return None
     progress("encoding the prompt", 0, 1)
     try:
-        tensors = encode_prompt(request.prompt, halves.guess.version, halves.decoder)
+        tensors = encode_prompt(request.prompt, halves.guess.version, halves.whole_decoder)
     except AssetMissing:  # the voice is whole without it: whoever speaks with it first is told what is missing
         return None
     progress("encoding the prompt", 1, 1)
@@ -165,12 +168,9 @@ def _read_halves(request: ImportRequest, root: Path, scratch: Path, progress: St
         sovits = _read(request.sovits, "sovits", scratch, progress, limits)
         guess = detect(sovits.facts, request.version)
         require_same_symbols(guess.version, t2s_converted.config["phoneme_vocab_size"])
-        weight, base_sha256 = _whole(sovits, guess, root)
-        decoder = convert_sovits(weight, sovits.config, guess.version)
-    origin = Origin(
-        t2s=_source(request.t2s, t2s), sovits=_source(request.sovits, sovits), base_sha256=base_sha256 or None
-    )
-    return _Halves(guess, t2s_converted, decoder, origin)
+        decoder, whole, base_sha256 = _decoder(sovits, guess, root)
+    origin = Origin(t2s=_source(request.t2s, t2s), sovits=_source(request.sovits, sovits), base_sha256=base_sha256)
+    return _Halves(guess, t2s_converted, decoder, whole, origin)
 
 
 def _read(source: Path | bytes, kind: Kind, scratch: Path, progress: StepProgress, limits: Limits) -> Checkpoint:
@@ -185,12 +185,16 @@ def _read(source: Path | bytes, kind: Kind, scratch: Path, progress: StepProgres
     return checkpoint
 
 
-def _whole(sovits: Checkpoint, guess: Guess, root: Path) -> tuple[Mapping[str, Tensor], str]:
-    """The checkpoint's tensors, with its base's where it is a LoRA; and the hash of that base."""
+def _decoder(sovits: Checkpoint, guess: Guess, root: Path) -> tuple[Converted, Converted, str | None]:
+    """The decoder as it is stored, as it speaks, and the hash of the base under it where it is a LoRA."""
     if not guess.lora:
-        return sovits.weight, ""
-    path = asset_directory(root, f"sovits_{guess.version}") / WEIGHTS
-    return merge_lora(load_weights(path).tensors, sovits.weight, sovits.lora_rank), hash_file(path)[0]
+        decoder = convert_sovits(sovits.weight, sovits.config, guess.version)
+        return decoder, decoder, None
+    path = base_file(root, guess.version)
+    stored = load_weights(path)
+    base = Converted(stored.tensors, stored.config)
+    decoder = convert_lora(sovits.weight, base, guess.version, sovits.lora_rank)
+    return decoder, Converted(base.tensors | decoder.tensors, decoder.config), hash_file(path)[0]
 
 
 def _source(source: Path | bytes, checkpoint: Checkpoint) -> Source:

@@ -136,7 +136,7 @@ class Origin(Strict):
     t2s: Source
     sovits: Source
     base_sha256: Sha256 | None = None
-    """Of the stored base that a LoRA was merged into."""
+    """Of the stored base that the decoder, a LoRA, lies on; None: the decoder is whole."""
 
 
 class VoiceManifest(Strict):
@@ -180,6 +180,11 @@ class VoiceManifest(Strict):
         told = self.model_dump(mode="json")
         told["files"].pop("prompt")
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def base_sha256(self) -> str | None:
+        """Of the stored base that the decoder lies on; None where it is whole."""
+        return self.origin.base_sha256 if self.origin else None
 
     @property
     def bytes_total(self) -> int:

@@ -6,18 +6,19 @@ size in memory follows from its header and from the precision of the device.
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from voxswap_server.domain import Prompt
 from voxswap_server.engine import stored_prompt
 from voxswap_server.engine.device import Device, give_back_to_the_system, is_exhausted
-from voxswap_server.engine.memory import copied_to, size_of
+from voxswap_server.engine.memory import TensorSet, copied_to, size_of
 from voxswap_server.engine.networks import SharedNetworks
 from voxswap_server.engine.residency.contract import DeviceOutOfMemory, LoadedPart, LoadPlan, PartPlan
 from voxswap_server.engine.voice import PromptAudio, Voice
@@ -26,8 +27,8 @@ from voxswap_server.nn.decoder import Decoder
 from voxswap_server.nn.decoders import load_decoder
 from voxswap_server.nn.specs import spec_of
 from voxswap_server.nn.t2s import T2S, T2SConfig
+from voxswap_store.assets import base_file
 from voxswap_store.catalogue import Catalogue, VoiceEntry
-from voxswap_store.manifest import StoredFile
 from voxswap_store.safetensors_header import BadHeader, read_header
 from voxswap_store.weights import Weights, load_weights
 
@@ -58,10 +59,15 @@ class StoreLoader:
     def plan(self, voice_id: str) -> LoadPlan:
         """As `VoiceLoader.plan`: reads the manifest and the headers of its files."""
         entry = self._catalogue.get(voice_id)
-        files = entry.manifest.files
-        parts = [self._part(entry, files.t2s, self._t2s), self._part(entry, files.decoder, self._decoder)]
+        files, base = entry.manifest.files, entry.manifest.base_sha256
+        parts = [self._part(entry, entry.path(files.t2s), files.t2s.sha256, self._t2s)]
+        decoder = self._decoder if base is None else self._tensors
+        parts.append(self._part(entry, entry.path(files.decoder), files.decoder.sha256, decoder))
+        if base is not None:
+            path = base_file(self._catalogue.root, entry.manifest.version)
+            parts.append(self._part(entry, path, base, self._tensors))
         if files.prompt is not None:
-            parts.append(self._part(entry, files.prompt, self._prompt))
+            parts.append(self._part(entry, entry.path(files.prompt), files.prompt.sha256, self._prompt))
         return LoadPlan(entry.revision, tuple(parts), source=entry)
 
     def load_part(self, part: PartPlan) -> LoadedPart:
@@ -93,13 +99,17 @@ class StoreLoader:
         """As `VoiceLoader.assemble`."""
         entry = cast("VoiceEntry", plan.source)
         t2s, decoder, *prompt = parts
+        spoken, key = decoder.value, decoder.key
+        if entry.manifest.base_sha256 is not None:
+            base, *prompt = prompt
+            spoken, key = self._over_base(cast("TensorSet", decoder.value), base), f"{decoder.key}+{base.key}"
         return Voice(
             manifest=entry.manifest,
             spec=spec_of(entry.manifest.version),
             t2s=cast("T2S", t2s.value),
             t2s_key=t2s.key,
-            decoder=cast("Decoder", decoder.value),
-            decoder_key=decoder.key,
+            decoder=cast("Decoder", spoken),
+            decoder_key=key,
             prompt=_prompt_of(entry),
             stored_prompt=cast("PromptAudio", prompt[0].value) if prompt else None,
         )
@@ -109,31 +119,37 @@ class StoreLoader:
         part.value = None
         give_back_to_the_system()
 
-    def _part(self, entry: VoiceEntry, file: StoredFile, build: Callable[[Weights], object]) -> PartPlan:
-        path = entry.path(file)
+    def _part(self, entry: VoiceEntry, path: Path, sha256: str, build: Callable[[Weights], object]) -> PartPlan:
         try:
             with path.open("rb") as opened:
                 header = read_header(opened)
         except (OSError, BadHeader) as error:
-            raise VoiceUnusable(entry.voice_id, f"{file.name}: {_told(error)}") from error
+            raise VoiceUnusable(entry.voice_id, f"{path.name}: {_told(error)}") from error
         itemsize = self._device.dtype.itemsize
         size_bytes = sum(prod(spec.shape) * itemsize for spec, _ in header.tensors.values())
-        return PartPlan(file.sha256, size_bytes, _Source(entry.voice_id, path, file.sha256, build))
+        return PartPlan(sha256, size_bytes, _Source(entry.voice_id, path, sha256, build))
 
     def _t2s(self, weights: Weights) -> T2S:
         config = T2SConfig.from_dict(weights.config)
         return T2S.from_tensors(config, weights.tensors, dtype=self._device.dtype, device=self._device.device)
 
     def _decoder(self, weights: Weights) -> Decoder:
-        needed = spec_of(weights.config["version"]).vocoder
+        return self._network(weights.config, weights.tensors)
+
+    def _tensors(self, weights: Weights) -> TensorSet:
+        """Of a LoRA or of its base: in the device's precision, so that what is put together of them copies nothing."""
+        device, dtype = self._device.device, self._device.dtype
+        return TensorSet(weights.config, {name: tensor.to(device, dtype) for name, tensor in weights.tensors.items()})
+
+    def _over_base(self, lora: TensorSet, base: LoadedPart) -> Decoder:
+        """What a LoRA and its base are together; the base's memory is shared with whoever else lies on it."""
+        below = cast("TensorSet", base.value)
+        return self._network(lora.config, {**below.tensors, **lora.tensors})
+
+    def _network(self, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Decoder:
+        needed = spec_of(config["version"]).vocoder
         vocoder = self._networks.get(needed).result() if needed else None
-        return load_decoder(
-            weights.config,
-            weights.tensors,
-            vocoder=vocoder,
-            dtype=self._device.dtype,
-            device=self._device.device,
-        )
+        return load_decoder(config, tensors, vocoder=vocoder, dtype=self._device.dtype, device=self._device.device)
 
     def _prompt(self, weights: Weights) -> PromptAudio:
         return stored_prompt.from_tensors(weights.tensors, self._device.device)

@@ -4,8 +4,8 @@ A table from the kind of a part to two functions; knows nothing of residency or 
 """
 
 import copy
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,6 +13,14 @@ from torch import Tensor, nn
 
 from voxswap_server.engine.voice import PromptAudio
 from voxswap_server.nn.t2s import T2S
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSet:
+    """Tensors that make a network only together with others: a LoRA, or the base under it."""
+
+    config: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
 
 
 def size_of(value: object) -> int:
@@ -27,6 +35,8 @@ def copied_to(value: Any, device: torch.device) -> Any:
     """A copy on another device, which shares nothing with the original."""
     if isinstance(value, T2S):
         return T2S(value.config, {name: _copied(tensor, device) for name, tensor in value.tensors.items()})
+    if isinstance(value, TensorSet):
+        return TensorSet(value.config, {name: _copied(tensor, device) for name, tensor in value.tensors.items()})
     if isinstance(value, nn.Module):
         return copy.deepcopy(value).to(device)
     if isinstance(value, PromptAudio):
@@ -45,7 +55,7 @@ def _copied(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def _tensors(value: object) -> Iterator[Tensor]:
-    if isinstance(value, T2S):
+    if isinstance(value, T2S | TensorSet):
         yield from value.tensors.values()
     elif isinstance(value, nn.Module):
         yield from value.parameters()
