@@ -102,11 +102,21 @@ def asset_directory(root: Path, name: str) -> Path:
     Raises:
         AssetMissing: it is not installed, or broken; the message says what to do.
     """
+    asset_manifest(root, name)
+    return root / "assets" / name
+
+
+def asset_manifest(root: Path, name: str) -> AssetManifest:
+    """What an installed asset is made of.
+
+    Raises:
+        AssetMissing: as `asset_directory`.
+    """
     state = asset_state(root, name)
     if state.manifest is None:
         remedy = f"it is needed for {state.spec.needed_for}: {state.spec.remedy}"
         raise AssetMissing(state.spec.title, f"{state.problem}; {remedy}" if state.problem else remedy)
-    return root / "assets" / name
+    return state.manifest
 
 
 def base_file(root: Path, version: str) -> Path:

@@ -25,6 +25,7 @@ from voxswap_server.engine.loader import StoreLoader
 from voxswap_server.engine.networks import SharedNetworks, network_loaders
 from voxswap_server.engine.prompts import Prompts
 from voxswap_server.engine.residency import ResidencyConfig, ResidencyManager
+from voxswap_server.engine.speakers import Speakers
 from voxswap_server.engine.synthesizer import EngineSynthesizer, Services
 from voxswap_server.engine.text_encoder import TextEncoding
 from voxswap_server.engine.voice import Voice
@@ -55,7 +56,7 @@ class Engine:
     text: TextEncoding
     synthesizer: EngineSynthesizer
     library: StoreLibrary
-    speakers: object
+    speakers: Speakers
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +124,17 @@ async def build_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[En
         ThreadPoolExecutor(settings.pools.text_threads, "voxswap-text") as text_pool,
         ThreadPoolExecutor(settings.pools.audio_threads, "voxswap-audio") as audio_pool,
         ThreadPoolExecutor(2, "voxswap-disk") as disk_pool,
+        ThreadPoolExecutor(settings.speakers.threads, "voxswap-speakers") as speaker_pool,
     ):
         networks = SharedNetworks(network_loaders(settings.store, dtype=device.dtype, device=device.device), disk_pool)
         text = TextEncoding(frontend, text_pool, networks)
-        residency = ResidencyManager(StoreLoader(catalogue, device, networks), _budgeted(settings, device), metrics)
+        speakers = Speakers(catalogue, speaker_pool, metrics, settings.speakers)
+        residency = ResidencyManager(
+            StoreLoader(catalogue, device, networks),
+            _budgeted(settings, device),
+            metrics,
+            other_caches={"embeddings": speakers.cache},
+        )
         residency.start()
         worker = Worker(
             settings.scheduling,
@@ -157,7 +165,7 @@ async def build_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[En
                 text=text,
                 synthesizer=EngineSynthesizer(services, settings.speech),
                 library=StoreLibrary(catalogue, residency, imports, disk_pool),
-                speakers=None,
+                speakers=speakers,
             )
         finally:
             await asyncio.to_thread(worker.stop)

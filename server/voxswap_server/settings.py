@@ -21,6 +21,7 @@ from voxswap_server.engine.device import DeviceConfig
 from voxswap_server.engine.prompts import PromptConfig
 from voxswap_server.engine.residency.contract import ResidencyConfig
 from voxswap_server.engine.scheduler import SchedulerConfig
+from voxswap_server.engine.speakers import SpeakersConfig
 from voxswap_server.engine.synthesizer import SpeechConfig
 from voxswap_server.engine.worker import WorkerConfig
 from voxswap_server.errors import RequestError
@@ -80,6 +81,7 @@ class Settings(BaseSettings):
     admission: AdmissionConfig = AdmissionConfig()
     speech: SpeechConfig = SpeechConfig()
     prompts: PromptConfig = PromptConfig()
+    speakers: SpeakersConfig = SpeakersConfig()
     pools: PoolConfig = PoolConfig()
     rpc: RpcConfig = RpcConfig()
     metrics: MetricsConfig = MetricsConfig()

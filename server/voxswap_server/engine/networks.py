@@ -14,6 +14,7 @@ import torch
 
 from voxswap_server.errors import AssetMissing
 from voxswap_server.nn.bert import TextEncoder
+from voxswap_server.nn.ecapa import SpeakerEncoder
 from voxswap_server.nn.eres2net import SpeakerVectorNet
 from voxswap_server.nn.hubert import ContentEncoder
 from voxswap_server.nn.vocoders import load_vocoder
@@ -30,6 +31,7 @@ _NETWORKS: Final[Mapping[str, _FromDirectory]] = {
     "eres2net": SpeakerVectorNet.from_directory,
     "bigvgan": partial(load_vocoder, "bigvgan"),
     "vocoder_v4": partial(load_vocoder, "vocoder_v4"),
+    "ecapa": SpeakerEncoder.from_directory,
 }
 """Assets of the store that are networks of their own, and what reads them."""
 
@@ -38,16 +40,23 @@ def network_loaders(
     root: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
 ) -> Mapping[str, Callable[[], Any]]:
     """How each shared network is loaded from a store; `AssetMissing` while it is not installed."""
+    return {name: partial(load_network, root, name, dtype=dtype, device=device) for name in _NETWORKS}
 
-    def load(name: str) -> Any:
-        directory = asset_directory(root, name)
-        try:
-            return _NETWORKS[name](directory, dtype=dtype, device=device)
-        except (OSError, ValueError) as error:
-            problem = error.strerror if isinstance(error, OSError) else error  # never a path
-            raise AssetMissing(name, f"what is installed cannot be used ({problem}); import it again") from error
 
-    return {name: partial(load, name) for name in _NETWORKS}
+def load_network(
+    root: Path, name: str, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> Any:
+    """Reads one shared network from a store.
+
+    Raises:
+        AssetMissing: it is not installed, or broken.
+    """
+    directory = asset_directory(root, name)
+    try:
+        return _NETWORKS[name](directory, dtype=dtype, device=device)
+    except (OSError, ValueError) as error:
+        problem = error.strerror if isinstance(error, OSError) else error  # never a path
+        raise AssetMissing(name, f"what is installed cannot be used ({problem}); import it again") from error
 
 
 class SharedNetworks:
