@@ -114,6 +114,7 @@ class RpcServer:
         try:
             self.port = self._server.add_insecure_port(self._config.address)
         except RuntimeError as error:
+            await self._server.stop(None)
             raise OSError(f"cannot listen on {self._config.address}: is something else listening there?") from error
         await self.health.set_ready(False)
         await self._server.start()

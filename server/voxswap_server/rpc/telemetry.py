@@ -9,13 +9,15 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
+from functools import partial
 from typing import Any, Protocol
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc import aio
 
 from voxswap_server import logs
-from voxswap_server.errors import Cancelled, VoxswapError
+from voxswap_server.errors import Cancelled, RequestError, VoxswapError
 from voxswap_server.rpc.calls import Call, Context, open_call
 from voxswap_server.rpc.drain import Door
 from voxswap_server.rpc.status import code_of, status_of
@@ -61,33 +63,33 @@ class Telemetry(aio.ServerInterceptor):
         if handler is None:
             return None
         method = handler_call_details.method.lstrip("/")
-        kind = ("stream" if handler.request_streaming else "unary", "stream" if handler.response_streaming else "unary")
-        inner = getattr(handler, "_".join(kind))
-        make = getattr(grpc, f"{'_'.join(kind)}_rpc_method_handler")
-        wrap = self._stream if handler.response_streaming else self._unary
-        return make(
-            wrap(method, inner),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
+        kind = "_".join(
+            "stream" if streams else "unary" for streams in (handler.request_streaming, handler.response_streaming)
         )
+        wrap = self._stream if handler.response_streaming else self._unary
+        make = getattr(grpc, f"{kind}_rpc_method_handler")
+        # gRPC answers UNKNOWN to a message that it cannot read, so the messages are read here.
+        read = _each if handler.request_streaming else _one
+        parse = partial(read, handler.request_deserializer)
+        return make(wrap(method, parse, getattr(handler, kind)), response_serializer=handler.response_serializer)
 
-    def _unary(self, method: str, inner: Behavior) -> Behavior:
+    def _unary(self, method: str, parse: Callable[[Any], Any], inner: Behavior) -> Behavior:
         async def answer(request: Any, context: Context) -> Any:
             async with self._told(method, context) as call:
-                response = await inner(request, context)
+                response = await inner(parse(request), context)
                 await call.send_headers(context)
                 return response
 
         return answer
 
-    def _stream(self, method: str, inner: Behavior) -> Behavior:
+    def _stream(self, method: str, parse: Callable[[Any], Any], inner: Behavior) -> Behavior:
         async def answer(request: Any, context: Context) -> None:
             async with self._told(method, context) as call:
                 if not inspect.isasyncgenfunction(inner):
-                    await inner(request, context)  # writes to the context by itself
+                    await inner(parse(request), context)  # writes to the context by itself
                     return
                 # Closed here, whatever happens: a generator that is only dropped would end whenever it is collected.
-                async with aclosing(inner(request, context)) as responses:
+                async with aclosing(inner(parse(request), context)) as responses:
                     async for response in responses:
                         await call.send_headers(context)
                         await _write(context, response)
@@ -151,6 +153,18 @@ class Telemetry(aio.ServerInterceptor):
             duration_s=self._clock() - call.started_s,
             **fields,
         )
+
+
+def _one(deserialize: Callable[[bytes], Any], message: bytes) -> Any:
+    try:
+        return deserialize(message)
+    except DecodeError as error:
+        raise RequestError("the message cannot be read: it is not what this method takes") from error
+
+
+async def _each(deserialize: Callable[[bytes], Any], messages: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    async for message in messages:
+        yield _one(deserialize, message)
 
 
 async def _write(context: Context, response: Any) -> None:

@@ -1,11 +1,12 @@
 """VoiceService. Knows nothing of the store, of checkpoints or of embeddings."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 from voxswap.v1 import voice_service_pb2, voice_service_pb2_grpc
 from voxswap_server.domain import SpeakerEmbedder, VoiceLibrary
 from voxswap_server.errors import Overloaded
-from voxswap_server.logs import annotate, audit
+from voxswap_server.logs import annotate
 from voxswap_server.rpc.calls import Context
 from voxswap_server.rpc.convert import voices
 from voxswap_server.rpc.uploads import UploadLimits, receive_upload
@@ -30,6 +31,17 @@ class VoiceServicer(voice_service_pb2_grpc.VoiceServiceServicer):
         self._max_uploads = max_uploads
         self._uploads = 0
 
+    @contextmanager
+    def _upload_slot(self) -> Iterator[None]:
+        """Uploads are large, so only a few may be under way."""
+        if self._uploads >= self._max_uploads:
+            raise Overloaded(f"{self._uploads} voices are being uploaded, which is the limit", retry_after_s=5.0)
+        self._uploads += 1
+        try:
+            yield
+        finally:
+            self._uploads -= 1
+
     async def ListVoices(
         self, request: voice_service_pb2.ListVoicesRequest, context: Context
     ) -> voice_service_pb2.ListVoicesResponse:
@@ -44,16 +56,10 @@ class VoiceServicer(voice_service_pb2_grpc.VoiceServiceServicer):
     async def CreateVoice(
         self, request_iterator: AsyncIterator[voice_service_pb2.CreateVoiceRequest], context: Context
     ) -> voice_service_pb2.CreateVoiceResponse:
-        if self._uploads >= self._max_uploads:
-            raise Overloaded(f"{self._uploads} voices are being uploaded, which is the limit", retry_after_s=5.0)
-        self._uploads += 1
-        try:
+        with self._upload_slot():
             upload = await receive_upload(request_iterator, self._limits)
             annotate(voice=upload.voice_id)
             voice = await self._library.create_voice(upload)
-        finally:
-            self._uploads -= 1
-        audit("import", voice=voice.voice_id, version=voice.version, revision=voice.revision)
         return voice_service_pb2.CreateVoiceResponse(voice=voices.from_voice(voice))
 
     async def UpdateVoice(
@@ -61,7 +67,6 @@ class VoiceServicer(voice_service_pb2_grpc.VoiceServiceServicer):
     ) -> voice_service_pb2.UpdateVoiceResponse:
         voice_id, changes = voices.to_changes(request)
         voice = await self._library.update_voice(voice_id, changes)
-        audit("update", voice=voice_id, revision=voice.revision)
         return voice_service_pb2.UpdateVoiceResponse(voice=voices.from_voice(voice))
 
     async def DeleteVoice(
@@ -69,7 +74,6 @@ class VoiceServicer(voice_service_pb2_grpc.VoiceServiceServicer):
     ) -> voice_service_pb2.DeleteVoiceResponse:
         voice_id = voices.to_voice_id(request.voice_id)
         await self._library.delete_voice(voice_id)
-        audit("delete", voice=voice_id)
         return voice_service_pb2.DeleteVoiceResponse()
 
     async def EmbedSpeaker(

@@ -60,14 +60,16 @@ async def running(**config):
     config = RpcConfig(**({"address": "127.0.0.1:0", "drain_grace_s": 0.0} | config))
     rig.server = RpcServer(services, config, Metrics(rig.registry))
     await rig.server.start()
-    async with rig.connect() as rig.channel:
-        yield rig
-    await rig.server.drain()
+    try:
+        async with rig.connect() as rig.channel:
+            yield rig
+    finally:
+        await rig.server.drain()
 
 
 @pytest.fixture
 def start():
-    """Makes a rig whose server has a config of its own: `async with start(max_uploads=1) as rig`."""
+    """A rig whose server has a config of its own, to be entered."""
     return running
 
 
