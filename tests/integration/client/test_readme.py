@@ -58,7 +58,7 @@ def test_every_command_line_parses(page):
     assert lines
     for words in lines:
         command, names, rest = root, ["voxswap"], list(words)
-        while hasattr(command, "commands") and rest:
+        while rest and hasattr(command, "commands") and not rest[0].startswith("-"):
             names.append(rest.pop(0))
             assert names[-1] in command.commands, f"there is no command {' '.join(names)}"
             command = command.commands[names[-1]]
