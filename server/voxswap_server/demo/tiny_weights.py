@@ -1,11 +1,13 @@
-"""Seeded weights of tiny GPT-SoVITS networks, under upstream's names and in upstream's shapes.
+"""Seeded weights of GPT-SoVITS networks, tiny ones by default, under upstream's names and in upstream's shapes.
 
-Knows nothing of files. The widths that upstream hard-codes are kept, the ones that a config may choose are small; a
-voice of these babbles. Values depend on the seed and the tensor's name alone, so a new tensor changes no other.
+Knows nothing of files. The widths that upstream hard-codes are kept, the ones that a config may choose are small, or
+those of the released models where speed is measured; a voice of these babbles. Values depend on the seed and the
+tensor's name alone, so a new tensor changes no other.
 """
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -17,13 +19,36 @@ FLOW_MATCHING: Final = ("v3", "v4")
 VERSIONS: Final = ("v1", "v2", *PRO, *FLOW_MATCHING)
 
 _HIDDEN, _JOINED, _CONTENT, _STYLE = 192, 512, 768, 128
-_FILTER, _GIN, _PRO_GIN = 48, 512, 64
+_GIN, _PRO_GIN = 512, 64
 _TOKENS, _VOCABULARY = 1024, 1025
 _VECTOR: Final = 20_480
 _DIT, _DIT_LAYERS, _DIT_TEXT, _BANDS = 64, 2, 512, 100
 _TOKENS_PER_PHONE: Final = 2.5
 """Pace of a tiny voice: where its T2S half has said enough."""
-_HEAD_DIM: Final = 16
+_PLAIN_LAYERS: Final = 2
+"""Layers of a T2S half whose residual branches have full strength. Deeper ones are faint: every layer norm would
+otherwise shrink the signal that lets an utterance end."""
+_FAINT: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a config may choose."""
+
+    t2s_width: int = 64
+    t2s_layers: int = 2
+    t2s_head_dim: int = 16
+    prior_layers: int = 2
+    prior_filter: int = 48
+    decoder_width: int = 64
+    """Of the VITS generator; half as much again in v2ProPlus."""
+    block_kernels: tuple[int, ...] = (3, 5)
+    block_dilations: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 2, 3))
+
+
+TINY: Final = Size()
+RELEASED: Final = Size(512, 24, 32, 6, 768, 512, (3, 7, 11), ((1, 3, 5),) * 3)
+"""Of the models that GPT-SoVITS releases, the style encoder and v2Pro's speaker width apart."""
 
 
 class Weights:
@@ -62,8 +87,9 @@ Contents = tuple[dict[str, Tensor], dict[str, Any]]
 """(weight, config) of a checkpoint."""
 
 
-def t2s_weights(version: str, seed: int, *, width: int = 64, layers: int = 2) -> Contents:
+def t2s_weights(version: str, seed: int, size: Size = TINY) -> Contents:
     """(weight, config) of a T2S checkpoint whose utterances end."""
+    width, layers = size.t2s_width, size.t2s_layers
     weights, phonemes = Weights(seed), 512 if version == "v1" else 732
     weights.layer("model.bert_proj", width, 1024)
     weights.add("model.ar_text_embedding.word_embeddings.weight", phonemes, width, scale=2.0)
@@ -71,22 +97,22 @@ def t2s_weights(version: str, seed: int, *, width: int = 64, layers: int = 2) ->
     weights.add("model.ar_text_position.alpha", 1, scale=0.1, centre=1.0)
     weights.add("model.ar_audio_position.alpha", 1, scale=0.1, centre=1.0)
     for index in range(layers):
-        layer = f"model.h.layers.{index}"
+        layer, gain = f"model.h.layers.{index}", 1.0 if index < _PLAIN_LAYERS else _FAINT
         weights.add(f"{layer}.self_attn.in_proj_weight", 3 * width, width, scale=(3 / width) ** 0.5)
         weights.add(f"{layer}.self_attn.in_proj_bias", 3 * width, scale=0.05)
-        weights.layer(f"{layer}.self_attn.out_proj", width, width)
+        weights.layer(f"{layer}.self_attn.out_proj", width, width, gain=gain)
         weights.layer(f"{layer}.linear1", 4 * width, width)
-        weights.layer(f"{layer}.linear2", width, 4 * width)
+        weights.layer(f"{layer}.linear2", width, 4 * width, gain=gain)
         weights.norm(f"{layer}.norm1.", width)
         weights.norm(f"{layer}.norm2.", width)
     weights.layer("model.ar_predict_layer", _VOCABULARY, width, bias=False, gain=2.5)
-    _let_it_end(weights.tensors, width, layers)
+    _let_it_end(weights.tensors, size)
     model = {
         "vocab_size": _VOCABULARY,
         "phoneme_vocab_size": phonemes,
         "embedding_dim": width,
         "hidden_dim": width,
-        "head": width // _HEAD_DIM,
+        "head": width // size.t2s_head_dim,
         "linear_units": 4 * width,
         "n_layer": layers,
         "dropout": 0,
@@ -96,13 +122,14 @@ def t2s_weights(version: str, seed: int, *, width: int = 64, layers: int = 2) ->
     return weights.tensors, {"data": {"max_sec": 54, "pad_val": _VOCABULARY - 1}, "model": model}
 
 
-def _let_it_end(tensors: Mapping[str, Tensor], width: int, layers: int) -> None:
+def _let_it_end(tensors: Mapping[str, Tensor], size: Size) -> None:
     """Teaches the network when to stop: once there are `_TOKENS_PER_PHONE` tokens for every phone.
 
     One channel is negative in phones and positive in tokens, such that it averages to zero at that pace. The first head
     looks at all positions alike, so what it sees is that average; it writes it to two channels, with opposite signs,
     that nothing else touches, and the end token weighs their difference (which no layer norm can shift).
     """
+    width, layers = size.t2s_width, size.t2s_layers
     seen, up, down = 0, width - 2, width - 4
     phones, tokens = "model.ar_text_embedding.word_embeddings.weight", "model.ar_audio_embedding.word_embeddings.weight"
     phone_share = 1 / (1 + _TOKENS_PER_PHONE)
@@ -122,7 +149,7 @@ def _let_it_end(tensors: Mapping[str, Tensor], width: int, layers: int) -> None:
     tensors["model.bert_proj.bias"][seen] = 0
     attention = "model.h.layers.0.self_attn"
     for part in ("weight", "bias"):
-        tensors[f"{attention}.in_proj_{part}"][:_HEAD_DIM] = 0  # its queries ask for nothing in particular
+        tensors[f"{attention}.in_proj_{part}"][: size.t2s_head_dim] = 0  # its queries ask for nothing in particular
     tensors[f"{attention}.in_proj_weight"][2 * width] = 0
     tensors[f"{attention}.in_proj_weight"][2 * width, seen] = 1
     tensors[f"{attention}.in_proj_bias"][2 * width] = 0
@@ -134,14 +161,14 @@ def _let_it_end(tensors: Mapping[str, Tensor], width: int, layers: int) -> None:
     head[-1, up], head[-1, down] = 300, -300
 
 
-def sovits_weights(version: str, seed: int) -> Contents:
+def sovits_weights(version: str, seed: int, size: Size = TINY) -> Contents:
     """(weight, config) of a whole SoVITS checkpoint."""
     weights = Weights(seed)
     gin = _PRO_GIN if version in PRO else _GIN
     _quantizer(weights)
     _style(weights, 1025 if version == "v1" else 704, gin)
-    _prior(weights, 322 if version == "v1" else 732)
-    model = _model(version, gin)
+    _prior(weights, 322 if version == "v1" else 732, size)
+    model = _model(version, gin, size)
     if version in FLOW_MATCHING:
         _condition(weights)
         _dit(weights)
@@ -171,24 +198,24 @@ def lora_weights(version: str, seed: int, rank: int = 4) -> Contents:
     del weights.tensors["ssl_proj.weight"], weights.tensors["ssl_proj.bias"]  # frozen, and no buffer
     _style(weights, 704, _GIN)
     _condition(weights)
-    return weights.tensors, {"data": {"sampling_rate": 32_000}, "model": _model(version, _GIN)}
+    return weights.tensors, {"data": {"sampling_rate": 32_000}, "model": _model(version, _GIN, TINY)}
 
 
-def _model(version: str, gin: int) -> dict[str, Any]:
+def _model(version: str, gin: int, size: Size) -> dict[str, Any]:
     plus = version == "v2ProPlus"
     return {
         "inter_channels": _HIDDEN,
         "hidden_channels": _HIDDEN,
-        "filter_channels": _FILTER,
+        "filter_channels": size.prior_filter,
         "n_heads": 2,
-        "n_layers": 2,
+        "n_layers": size.prior_layers,
         "kernel_size": 3,
         "p_dropout": 0.0,
         "resblock": "1",
-        "resblock_kernel_sizes": [3, 5],
-        "resblock_dilation_sizes": [[1, 3, 5], [1, 2, 3]],
+        "resblock_kernel_sizes": list(size.block_kernels),
+        "resblock_dilation_sizes": [list(dilations) for dilations in size.block_dilations],
         "upsample_rates": [10, 8, 2, 2, 2],
-        "upsample_initial_channel": 96 if plus else 64,
+        "upsample_initial_channel": size.decoder_width * 3 // 2 if plus else size.decoder_width,
         "upsample_kernel_sizes": [20 if plus else 16, 16, 8, 2, 2],
         "gin_channels": gin,
         "semantic_frame_rate": "25hz",
@@ -216,11 +243,10 @@ def _style(weights: Weights, bins: int, gin: int) -> None:
     weights.layer("ref_enc.fc.fc", gin, _STYLE)
 
 
-def _prior(weights: Weights, phones: int) -> None:
+def _prior(weights: Weights, phones: int, size: Size) -> None:
     weights.layer("enc_p.ssl_proj", _HIDDEN, _CONTENT, 1)
-    _attention_stack(weights, "enc_p.encoder_ssl", 1)
-    _attention_stack(weights, "enc_p.encoder_text", 2)
-    _attention_stack(weights, "enc_p.encoder2", 1)
+    for name, layers in (("_ssl", size.prior_layers // 2), ("_text", size.prior_layers), ("2", size.prior_layers // 2)):
+        _attention_stack(weights, f"enc_p.encoder{name}", layers, size.prior_filter)
     weights.add("enc_p.text_embedding.weight", phones, _HIDDEN, scale=0.15)
     for part in "qkvo":
         weights.layer(f"enc_p.mrte.cross_attention.conv_{part}", _JOINED, _JOINED, 1)
@@ -229,14 +255,14 @@ def _prior(weights: Weights, phones: int) -> None:
     weights.layer("enc_p.mrte.c_post", _HIDDEN, _JOINED, 1)
 
 
-def _attention_stack(weights: Weights, name: str, layers: int) -> None:
+def _attention_stack(weights: Weights, name: str, layers: int, inner: int) -> None:
     for index in range(layers):
         for part in "qkvo":
             weights.layer(f"{name}.attn_layers.{index}.conv_{part}", _HIDDEN, _HIDDEN, 1)
         for part in "kv":
             weights.add(f"{name}.attn_layers.{index}.emb_rel_{part}", 1, 9, _HIDDEN // 2, scale=0.1)
-        weights.layer(f"{name}.ffn_layers.{index}.conv_1", _FILTER, _HIDDEN, 3)
-        weights.layer(f"{name}.ffn_layers.{index}.conv_2", _HIDDEN, _FILTER, 3)
+        weights.layer(f"{name}.ffn_layers.{index}.conv_1", inner, _HIDDEN, 3)
+        weights.layer(f"{name}.ffn_layers.{index}.conv_2", _HIDDEN, inner, 3)
         for norm in (1, 2):
             weights.norm(f"{name}.norm_layers_{norm}.{index}.", _HIDDEN, ("gamma", "beta"))
 
