@@ -16,6 +16,7 @@ from watchfiles import awatch
 
 from voxswap_server.domain import VoiceChanges
 from voxswap_server.errors import VoiceExists, VoiceNotFound, VoiceUnusable
+from voxswap_store.assets import base_file
 from voxswap_store.edits import prompt_text, revised, store_prompt_files, with_sampling
 from voxswap_store.files import Staging, clear_abandoned, exclusive, hash_file, remove_directory, replace_file
 from voxswap_store.manifest import (
@@ -115,6 +116,7 @@ class Catalogue:
 
         Raises:
             VoiceNotFound, VoiceUnusable: as `get`.
+            AssetMissing: the base that it lies on is not installed.
         """
         entry = self.get(voice_id)
         for file in entry.manifest.files.all():
@@ -123,6 +125,9 @@ class Catalogue:
         for part in (entry.manifest.files.t2s, entry.manifest.files.decoder, entry.manifest.files.prompt):
             if part is not None:
                 _require_header(voice_id, entry.path(part))
+        base = entry.manifest.base_sha256
+        if base is not None and hash_file(base_file(self.root, entry.manifest.version))[0] != base:
+            raise VoiceUnusable(voice_id, "the base that it lies on is another one now")
         return entry
 
     def watch(self, stop: asyncio.Event | None = None) -> AsyncGenerator[Change, None]:

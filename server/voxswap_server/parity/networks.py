@@ -22,7 +22,7 @@ from voxswap_server.parity.errors import BadGoldens
 from voxswap_server.parity.golden_weights import Manifest
 from voxswap_server.parity.materialize import materialize
 from voxswap_store.asset_importer import import_assets
-from voxswap_store.assets import asset_directory
+from voxswap_store.assets import asset_directory, base_file
 from voxswap_store.catalogue import VoiceEntry
 from voxswap_store.errors import VersionUnclear
 from voxswap_store.importer import ImportRequest, import_voice
@@ -60,8 +60,14 @@ class GoldenVoice:
     @cached_property
     def decoder(self) -> Decoder:
         weights = load_weights(self.entry.directory / self.entry.manifest.files.decoder.name)
+        below = {} if self.entry.manifest.base_sha256 is None else load_weights(self._base).tensors
         vocoder = self.vocoder_of(self.spec.vocoder) if self.spec.vocoder else None
-        return load_decoder(weights.config, weights.tensors, vocoder=vocoder)
+        return load_decoder(weights.config, {**below, **weights.tensors}, vocoder=vocoder)
+
+    @property
+    def _base(self) -> Path:
+        """The base that a LoRA lies on, in the store that the voice lies in."""
+        return base_file(self.entry.directory.parent.parent, self.entry.manifest.version)
 
 
 class Networks:
