@@ -10,7 +10,7 @@ from rich.table import Table
 from voxswap_server.cli.errors import told_plainly
 from voxswap_server.cli.storing import Store, bars, root_of
 
-assets = typer.Typer(no_args_is_help=True, help="The networks that all voices share: list, import, verify.")
+assets = typer.Typer(no_args_is_help=True, help="The networks that all voices share: list, import, fetch, verify.")
 
 
 @assets.command("list")
@@ -37,7 +37,7 @@ def import_(
     only: Annotated[list[str] | None, typer.Option(help="Name of one to import; may be given several times.")] = None,
     store: Store = None,
 ) -> None:
-    """Convert the shared networks of a GPT-SoVITS installation.
+    """Convert the shared networks of a GPT-SoVITS installation, or SpeechBrain's speaker encoder.
 
     They are recognised by what their files say of themselves; pickles are taken apart in a walled-off process. What is
     installed already is replaced.
@@ -50,6 +50,29 @@ def import_(
         installed = import_assets(directory, root_of(store), only=tuple(only or ()), progress=progress)
     for state in installed:
         typer.echo(f"imported {state.spec.name}: {state.spec.title}, {state.bytes_total / 1e6:.1f} MB")
+
+
+@assets.command("fetch")
+@told_plainly
+def fetch(
+    name: Annotated[str, typer.Argument(help="Name of the network; only ecapa is published in a form that we import.")],
+    hub: Annotated[
+        str | None, typer.Option(help="Its name on the Hugging Face Hub. Default: as the server's settings have it.")
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(help="URL of a mirror of the Hub.")] = None,
+    store: Store = None,
+) -> None:
+    """Download a shared network and convert it; what is installed already is replaced.
+
+    Example: voxswap assets fetch ecapa
+    """
+    from voxswap_server.settings import load_settings
+    from voxswap_store.hub import fetch_asset
+
+    wanted = hub or load_settings().speakers.hub
+    with bars("assets") as progress:
+        state = fetch_asset(name, wanted, root_of(store), endpoint=endpoint, progress=progress)
+    typer.echo(f"imported {state.spec.name} of {wanted}: {state.spec.title}, {state.bytes_total / 1e6:.1f} MB")
 
 
 @assets.command("verify")

@@ -31,7 +31,7 @@ _NETWORKS: Final[Mapping[str, _FromDirectory]] = {
     "eres2net": SpeakerVectorNet.from_directory,
     "bigvgan": partial(load_vocoder, "bigvgan"),
     "vocoder_v4": partial(load_vocoder, "vocoder_v4"),
-    "ecapa": SpeakerEncoder.from_directory,
+    "ecapa": lambda directory, *, device, **_: SpeakerEncoder.from_directory(directory, device=device),
 }
 """Assets of the store that are networks of their own, and what reads them."""
 

@@ -58,10 +58,10 @@ class SpeakerEncoder:
         self.config = config
 
     @classmethod
-    def from_directory(
-        cls, directory: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
-    ) -> Self:
+    def from_directory(cls, directory: Path, *, device: torch.device | str = "cpu") -> Self:
         """Reads a directory with `config.json` and `model.safetensors`, as `layout_ecapa` translates them.
+
+        Always in fp32: SpeechBrain's pooling mixes fp32 into whatever precision it is given.
 
         Raises:
             OSError: a file cannot be read.
@@ -86,7 +86,7 @@ class SpeakerEncoder:
             hop_length=config.hop_ms,
         )
         normalization = InputNormalization(norm_type="sentence", std_norm=config.scale_deviation)
-        network = adopt(lambda: _network(config), tensors, dtype=dtype, device=device)
+        network = adopt(lambda: _network(config), tensors, device=device)
         return cls(features.eval(), normalization.eval(), network, config)
 
     @property
@@ -100,9 +100,8 @@ class SpeakerEncoder:
         Raises:
             ValueError: the network gives no numbers, or nothing but zeros.
         """
-        weight = next(self._network.parameters())
-        features = self._normalization(self._features(wave.float().to(weight.device)))
-        raw = self._network(features.to(weight.dtype))[0, 0].float()
+        device = next(self._network.parameters()).device
+        raw = self._network(self._normalization(self._features(wave.to(device))))[0, 0]
         if not raw.isfinite().all() or not raw.any():
             raise ValueError("the speaker network gives no direction for this audio")
         return F.normalize(raw, dim=0)
