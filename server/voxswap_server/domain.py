@@ -273,11 +273,11 @@ class ResidentEvent:
     """One change of residency."""
 
     kind: str
-    """loaded, evicted, load_failed, pinned, unpinned, draining."""
+    """loaded, evicted, load_failed, pinned, unpinned, draining; missed where a slow watcher lost events."""
     voice_id: str
     tier: str
     reason: str
-    """lru, ttl, memory, admin, reload for evictions; the error's reason for failures; else ""."""
+    """lru, ttl, memory, admin, reload for evictions; the error's reason for failures; how many were missed; else ""."""
     bytes: int
     duration_ms: float
     at_unix_s: float

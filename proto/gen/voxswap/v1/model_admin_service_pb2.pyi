@@ -53,6 +53,8 @@ class _ResidentEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Res
     RESIDENT_EVENT_KIND_PINNED: _ResidentEventKind.ValueType  # 4
     RESIDENT_EVENT_KIND_UNPINNED: _ResidentEventKind.ValueType  # 5
     RESIDENT_EVENT_KIND_DRAINING: _ResidentEventKind.ValueType  # 6
+    RESIDENT_EVENT_KIND_MISSED: _ResidentEventKind.ValueType  # 7
+    """This watcher read too slowly: events were lost here, and `reason` says how many."""
 
 class ResidentEventKind(_ResidentEventKind, metaclass=_ResidentEventKindEnumTypeWrapper): ...
 
@@ -63,6 +65,8 @@ RESIDENT_EVENT_KIND_LOAD_FAILED: ResidentEventKind.ValueType  # 3
 RESIDENT_EVENT_KIND_PINNED: ResidentEventKind.ValueType  # 4
 RESIDENT_EVENT_KIND_UNPINNED: ResidentEventKind.ValueType  # 5
 RESIDENT_EVENT_KIND_DRAINING: ResidentEventKind.ValueType  # 6
+RESIDENT_EVENT_KIND_MISSED: ResidentEventKind.ValueType  # 7
+"""This watcher read too slowly: events were lost here, and `reason` says how many."""
 Global___ResidentEventKind: _TypeAlias = ResidentEventKind  # noqa: Y015
 
 @_typing.final

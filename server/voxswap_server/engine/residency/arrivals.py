@@ -142,7 +142,9 @@ class Arrivals:
             if counts:
                 books.failures.record(voice.voice_id, known, generation.plan.revision if generation.plan else None)
         if isinstance(known, VoiceNotFound):
-            voice.generations = 0
+            voice.in_store = False
+            voice.last_plan = None
+            books.store.forget_on_host(voice.voice_id)
         waiting, generation.tickets = generation.tickets, []
         for ticket in waiting:
             if ticket.wants_lease and voice.current is not None:
@@ -243,6 +245,7 @@ class Arrivals:
         generation.ready_s = now_s
         generation.load_ms = (now_s - generation.started_s) * 1000
         voice.generations += 1
+        voice.in_store = True
         books.loads += 1
         books.touch(generation)
         books.failures.clear(voice.voice_id)

@@ -42,7 +42,7 @@ class Departures:
         generation.stage = Stage.LEAVING
         generation.bundle = None
         generation.left_s = books.clock()
-        keep = books.host.budget_bytes > 0 and generation.going in _KEPT_ON_HOST
+        keep = books.host.budget_bytes > 0 and voice.in_store and generation.going in _KEPT_ON_HOST
         if keep:
             voice.last_plan = generation.plan
         parts, generation.parts = generation.parts, {}

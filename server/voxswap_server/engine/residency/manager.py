@@ -301,6 +301,9 @@ class ResidencyManager(Generic[BundleT]):
         return outcome.result()
 
     def _perform(self, effects: Effects) -> None:
+        if self._submit is not None:
+            for work in effects.works:
+                self._submit(work, partial(self._run, work))
         for call in effects.calls:
             try:
                 call()
@@ -308,9 +311,6 @@ class ResidencyManager(Generic[BundleT]):
                 log.exception("an effect of residency failed")
         if effects.stirred and self._threads is not None:
             self._threads.stir()
-        if self._submit is not None:
-            for work in effects.works:
-                self._submit(work, partial(self._run, work))
 
     def _run(self, work: Work) -> None:
         """On a loader thread: one call of the loader, and its outcome back into the state machine."""

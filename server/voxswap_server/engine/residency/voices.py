@@ -97,6 +97,8 @@ class Voice:
     later: list[Ticket] = field(default_factory=list)
     """Wait for a look at the store after the load that is under way."""
     pinned: bool = False
+    in_store: bool = True
+    """False: the store has it no more, so nothing of it is worth keeping."""
     generations: int = 0
     """How often it was loaded."""
     last_plan: LoadPlan | None = None
@@ -104,7 +106,9 @@ class Voice:
 
     @property
     def forgettable(self) -> bool:
-        return not (self.current or self.loading or self.retiring or self.later or self.generations)
+        """Whether nothing of it is in memory and there is nothing to remember."""
+        in_use = self.current or self.loading or self.retiring or self.later
+        return not in_use and not (self.in_store and self.generations)
 
 
 class Roster:

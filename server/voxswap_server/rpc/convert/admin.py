@@ -27,6 +27,7 @@ EVENT_VALUES: Mapping[str, model_admin_service_pb2.ResidentEventKind.ValueType] 
     "pinned": model_admin_service_pb2.RESIDENT_EVENT_KIND_PINNED,
     "unpinned": model_admin_service_pb2.RESIDENT_EVENT_KIND_UNPINNED,
     "draining": model_admin_service_pb2.RESIDENT_EVENT_KIND_DRAINING,
+    "missed": model_admin_service_pb2.RESIDENT_EVENT_KIND_MISSED,
 }
 
 

@@ -168,23 +168,30 @@ def test_every_class_of_the_tree_can_be_copied():
             assert str(bare_copy(blank)) == "m"
 
 
-def test_a_bare_copy_keeps_no_memory_of_the_failed_load_alive():
-    class Weights: ...
+class Weights:
+    """Something that would be a pity to keep."""
 
-    def load() -> weakref.ref:
-        weights = Weights()
-        reference = weakref.ref(weights)
+
+def load_and_fail(kept: list[VoxswapError]) -> weakref.ref:
+    weights = Weights()
+    reference = weakref.ref(weights)
+    try:
         try:
-            try:
-                raise OSError(weights)
-            except OSError as error:
-                raise VoiceUnusable("v", "unreadable") from error
-        except VoiceUnusable as error:
-            kept.append(bare_copy(error))
-        return reference
+            open_file(weights)
+        except OSError as error:
+            raise VoiceUnusable("v", "unreadable") from error
+    except VoiceUnusable as error:
+        kept.append(bare_copy(error))
+    return reference
 
+
+def open_file(weights: Weights) -> None:
+    raise OSError(weights)
+
+
+def test_a_bare_copy_keeps_no_memory_of_the_failed_load_alive():
     kept: list[VoxswapError] = []
-    reference = load()
+    reference = load_and_fail(kept)
     gc.collect()
     assert reference() is None
     assert kept[0].__traceback__ is kept[0].__cause__ is kept[0].__context__ is None

@@ -735,7 +735,7 @@ def test_closing_refuses_newcomers_and_frees_what_is_returned():
 
 
 def test_a_manager_that_was_not_started_says_so():
-    manager = ResidencyManager(FakeLoader(three()), ResidencyConfig(), RecordedMetrics())
+    manager = ResidencyManager(FakeLoader(three()), ResidencyConfig(device_budget_bytes=70), RecordedMetrics())
     with pytest.raises(EngineError, match="before it was started"), manager.lease_blocking("a"):
         pass
 
@@ -829,6 +829,47 @@ def test_unload_while_a_copy_is_on_its_way_to_the_host_leaves_nothing_there():
     house.steps.run_all()
     assert house.used("host") == 0
     assert house.on_device() == {"b"}
+
+
+def test_unload_while_a_copy_comes_back_from_the_host_leaves_nothing_there():
+    house = House({"a": {"a": 10}, "b": {"b": 10}}, 10, host=100)
+    house.touch("a", "b")
+    waiting = house.ask("a")
+    house.steps.run_only("PLAN", "DEMOTE", "RELEASE")
+    assert [work.kind.name for work, _ in house.steps.pending] == ["PROMOTE"]
+    house.manager._step(lambda: house.manager._core.unload("a"))
+    house.steps.run_all()
+    waiting.future.result().bundle.speak()
+    house.give(waiting)
+    assert on_host(house) == {"b"}
+    assert (house.used("device"), house.used("host")) == (0, 10)
+
+
+def test_nothing_stays_of_a_voice_that_the_store_has_no_more():
+    house = House({"a": {"a": 10}, "b": {"b": 10}}, 10, host=100)
+    house.touch("a")
+    del house.loader.voices["a"]
+    assert isinstance(house.error("a", wants_lease=False, fresh=True), VoiceNotFound)
+    house.touch("a")  # what is resident serves on
+    house.touch("b")
+    assert house.used("host") == 0
+    assert "a" not in house.manager._core.books.roster.voices
+    house.touch("b")
+    house.manager._step(lambda: house.manager._core.relieve(1))
+    del house.loader.voices["b"]
+    assert on_host(house) == set()
+    house.steps.run_all()
+    assert on_host(house) == {"b"}
+    assert isinstance(house.error("b"), VoiceNotFound)
+    assert house.used("host") == 0
+
+
+def test_what_a_reload_replaced_is_not_kept_on_the_host():
+    house = House({"a": {"a": 10}}, 30, host=100)
+    house.touch("a")
+    house.loader.voices["a"] = {"a2": 10}
+    house.error("a", wants_lease=False, fresh=True)
+    assert (house.used("device"), house.used("host")) == (10, 0)
 
 
 def test_a_loader_without_a_host_tier_gets_none():
