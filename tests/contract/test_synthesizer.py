@@ -1,6 +1,8 @@
 """What every Synthesizer owes its callers: run against the fake that the transports are tested with, and the engine."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +88,34 @@ async def test_closing_it_in_mid_stream_is_allowed_at_any_moment(synthesizer: Sy
                 break
         await stream.aclose()
     assert (await hear(synthesizer, asking("amber", TEXT))).pcm.size > 0
+
+
+async def test_cancelling_its_reader_harms_nobody(synthesizer: Synthesizer) -> None:
+    begun = asyncio.Event()
+
+    async def read() -> None:
+        async with aclosing(synthesizer.synthesize(asking("amber", TEXT * 4))) as events:
+            async for _event in events:
+                begun.set()
+                await asyncio.sleep(0)
+
+    reader = asyncio.create_task(read())
+    await begun.wait()
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert (await hear(synthesizer, asking("amber", TEXT))).pcm.size > 0
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sample_bytes"), [(AudioEncoding.PCM_F32, 4), (AudioEncoding.MULAW, 1), (AudioEncoding.ALAW, 1)]
+)
+async def test_headerless_encodings_are_as_long_as_told(
+    synthesizer: Synthesizer, encoding: AudioEncoding, sample_bytes: int
+) -> None:
+    heard = await hear(synthesizer, asking("amber", "Yes.", audio=AudioFormat(encoding)))
+    assert heard.done is not None
+    assert len(heard.data) == sample_bytes * heard.done.samples > 0
 
 
 async def test_refusals(synthesizer: Synthesizer) -> None:

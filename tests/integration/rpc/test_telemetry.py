@@ -168,7 +168,7 @@ async def test_cancelling_is_counted_as_such(rig, lines):
 
 async def test_a_missed_deadline_is_counted_as_such(rig, lines, refused):
     rig.synthesizer.stalls.add(1)
-    await refused(call(rig, "SynthesizeStream", timeout=0.2))
+    await refused(call(rig, "SynthesizeStream", timeout=0.5))
     line = await lines.rpc()
     assert line["code"] == "DEADLINE_EXCEEDED"
 
