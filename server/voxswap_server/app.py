@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 import structlog
@@ -16,7 +16,7 @@ import torch
 from prometheus_client import CollectorRegistry
 
 import voxswap_server
-from voxswap_server.domain import AudioFormat, SynthesisRequest
+from voxswap_server.domain import AudioFormat, ModelAdmin, SynthesisRequest
 from voxswap_server.engine.admission import Admission
 from voxswap_server.engine.device import Device, default_budgets, is_exhausted, open_device
 from voxswap_server.engine.importing import PromptImport
@@ -31,7 +31,7 @@ from voxswap_server.engine.text_encoder import TextEncoding
 from voxswap_server.engine.voice import Voice
 from voxswap_server.engine.worker import Worker
 from voxswap_server.errors import VoxswapError
-from voxswap_server.logs import configure
+from voxswap_server.logs import audit, configure
 from voxswap_server.metrics import Metrics, MetricsServer
 from voxswap_server.rpc.server import RpcServer
 from voxswap_server.rpc.server import Services as RpcServices
@@ -41,6 +41,8 @@ from voxswap_store.catalogue import Catalogue
 
 log = structlog.get_logger(__name__)
 
+AUDITED = ("loaded", "evicted", "load_failed")
+"""Events of residency that are kept on record; what operators asked for is recorded where they ask."""
 RELIEF_BYTES = 256 * 2**20
 """How much is evicted when a computation finds the device full."""
 
@@ -90,6 +92,7 @@ async def running(settings: Settings, registry: CollectorRegistry | None = None)
         url = _serve_metrics(settings, registry, stack)
         _publish_levels(engine, metrics)
         stack.push_async_callback(_ended, asyncio.create_task(_follow_store(engine, rpc)))
+        stack.push_async_callback(_ended, asyncio.create_task(audit_residency(engine.residency)))
         await _make_ready(settings, engine, rpc)
         yield Running(engine, rpc, registry, url)
 
@@ -242,6 +245,14 @@ async def _follow_store(engine: Engine, rpc: RpcServer) -> None:
         except VoxswapError as error:
             log.error("reload failed", voice=change.voice_id, problem=error.message)  # noqa: TRY400 - no stack
         await rpc.health.set_voices(await engine.library.list_voices())
+
+
+async def audit_residency(residency: ModelAdmin) -> None:
+    """One audit line for each voice that came, went or could not come, whoever or whatever was the cause."""
+    async with aclosing(residency.watch_residents()) as events:
+        async for event in events:
+            if event.kind in AUDITED:
+                audit(event.kind, voice=event.voice_id, tier=event.tier, reason=event.reason, bytes=event.bytes)
 
 
 async def _ended(task: "asyncio.Task[None]") -> None:
