@@ -144,9 +144,9 @@ def generator(
     rates = numbers(model, "upsample_rates")
     block_dilations = [numbers({"resblock_dilation_sizes": row}, "resblock_dilation_sizes") for row in rows(model)]
     initial = source.weight_size(f"{prefix}conv_pre", 3)[0]
-    source.layer(f"{prefix}conv_pre", f"{to}pre", initial, in_width, 7, bias=initial)
+    source.frames(f"{prefix}conv_pre", f"{to}pre", initial, in_width, 7, bias=initial)
     if condition_width is not None:
-        source.layer(f"{prefix}cond", f"{to}condition", initial, condition_width, 1, bias=initial)
+        source.frames(f"{prefix}cond", f"{to}condition", initial, condition_width, 1, bias=initial)
     kernels: list[int] = []
     block_kernels: list[int] = []
     for stage, rate in enumerate(rates):
@@ -155,11 +155,11 @@ def generator(
         if kernel < rate or (kernel - rate) % 2:
             raise BadTensor(f"{prefix}ups.{stage}", f"a kernel of {kernel} cannot upsample by {rate}")
         kernels.append(kernel)
-        source.layer(f"{prefix}ups.{stage}", f"{to}stages.{stage}.up", 2 * width, width, kernel, bias=width)
+        source.frames(f"{prefix}ups.{stage}", f"{to}stages.{stage}.up", 2 * width, width, kernel, bias=width)
         block_kernels = _blocks(source, f"{prefix}resblocks", f"{to}stages.{stage}", stage, width, block_dilations)
     last = f"{prefix}conv_post"
     last_bias = source.has(f"{last}.bias")
-    source.layer(last, f"{to}post", 1, initial // 2 ** len(rates), 7, bias=1 if last_bias else None)
+    source.frames(last, f"{to}post", 1, initial // 2 ** len(rates), 7, bias=1 if last_bias else None)
     return {
         "in_width": in_width,
         "initial_width": initial,
@@ -185,7 +185,7 @@ def _blocks(
         for index in range(len(dilations)):
             for group, target in (("convs1", "dilated"), ("convs2", "plain")):
                 layer = f"{to}.blocks.{block}.{target}.{index}"
-                source.layer(f"{name}.{group}.{index}", layer, width, width, kernel, bias=width)
+                source.frames(f"{name}.{group}.{index}", layer, width, width, kernel, bias=width)
         kernels.append(kernel)
     return kernels
 

@@ -98,6 +98,12 @@ class Translation:
         if bias is not None:
             self.copy(f"{source}.bias", f"{target}.bias", bias)
 
+    def frames(self, source: str, target: str, *shape: int, bias: int | None = None) -> None:
+        """As `layer`, of a convolution over time that is laid out with its kernel before its last axis."""
+        self.put(f"{target}.weight", self.weight(source, *shape).transpose(1, 2))
+        if bias is not None:
+            self.copy(f"{source}.bias", f"{target}.bias", bias)
+
     def weight(self, source: str, *shape: int) -> Tensor:
         """The weight of a layer, folded where it is under weight norm.
 

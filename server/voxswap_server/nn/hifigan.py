@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from voxswap_server.nn.convolution import FrameConv, FrameUpsampling, as_frames
+
 SLOPE = 0.1
 LAST_SLOPE = 0.01
 _EDGE_KERNEL = 7
@@ -56,14 +58,11 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int, kernel: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
-        self.dilated = nn.ModuleList(
-            nn.Conv1d(width, width, kernel, dilation=dilation, padding=dilation * (kernel // 2))
-            for dilation in dilations
-        )
-        self.plain = nn.ModuleList(nn.Conv1d(width, width, kernel, padding=kernel // 2) for _ in dilations)
+        self.dilated = nn.ModuleList(FrameConv(width, width, kernel, dilation=dilation) for dilation in dilations)
+        self.plain = nn.ModuleList(FrameConv(width, width, kernel) for _ in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, N) -> (B, C, N)."""
+        """(B, C, 1, N) -> (B, C, 1, N)."""
         for dilated, plain in zip(self.dilated, self.plain, strict=True):
             y = dilated(F.leaky_relu(x, SLOPE))
             x = plain(F.leaky_relu(y, SLOPE, inplace=True)).add_(x)
@@ -77,13 +76,13 @@ class Stage(nn.Module):
         super().__init__()
         width = config.initial_width // 2 ** (index + 1)
         rate, kernel = config.rates[index], config.kernels[index]
-        self.up = nn.ConvTranspose1d(2 * width, width, kernel, rate, padding=(kernel - rate) // 2)
+        self.up = FrameUpsampling(2 * width, width, kernel, rate)
         self.blocks = nn.ModuleList(
             ResidualBlock(width, *shape) for shape in zip(config.block_kernels, config.block_dilations, strict=True)
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 2C, N) -> (B, C, rate * N)."""
+        """(B, 2C, 1, N) -> (B, C, 1, rate * N)."""
         x = self.up(F.leaky_relu(x, SLOPE))
         total = self.blocks[0](x)
         for block in list(self.blocks)[1:]:
@@ -94,19 +93,19 @@ class Stage(nn.Module):
 class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
-        self.pre = nn.Conv1d(config.in_width, config.initial_width, _EDGE_KERNEL, padding=_EDGE_KERNEL // 2)
+        self.pre = FrameConv(config.in_width, config.initial_width, _EDGE_KERNEL)
         self.condition = (
-            nn.Conv1d(config.condition_width, config.initial_width, 1) if config.condition_width is not None else None
+            FrameConv(config.condition_width, config.initial_width, 1) if config.condition_width is not None else None
         )
         self.stages = nn.ModuleList(Stage(config, index) for index in range(len(config.rates)))
         width = config.initial_width // 2 ** len(config.rates)
-        self.post = nn.Conv1d(width, 1, _EDGE_KERNEL, padding=_EDGE_KERNEL // 2, bias=config.last_bias)
+        self.post = FrameConv(width, 1, _EDGE_KERNEL, bias=config.last_bias)
 
     def forward(self, frames: Tensor, condition: Tensor | None = None) -> Tensor:
         """Frames (B, in_width, T), condition (B, condition_width, 1) -> (B, T * samples_per_frame) in -1..1."""
-        x = self.pre(frames)
-        if self.condition is not None:
-            x = x + self.condition(condition)
+        x = self.pre(as_frames(frames))
+        if self.condition is not None and condition is not None:
+            x = x + self.condition(as_frames(condition))
         for stage in self.stages:
             x = stage(x)
-        return torch.tanh(self.post(F.leaky_relu(x, LAST_SLOPE)))[:, 0]
+        return torch.tanh(self.post(F.leaky_relu(x, LAST_SLOPE)))[:, 0, 0]
