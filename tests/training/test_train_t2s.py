@@ -94,11 +94,13 @@ def test_tokens_are_drawn_until_the_end_is_likeliest() -> None:
         network.h.layers[-1].norm2.bias[0] = 1.0
         network.ar_predict_layer.weight[7, 0] = 5.0
     generator = torch.Generator().manual_seed(0)
-    drawn = draw(network, np.arange(4), np.array([3]), top_k=1, temperature=1.0, generator=generator)
+    drawn = draw(network, np.arange(4), np.array([3]), longest=24, top_k=1, temperature=1.0, generator=generator)
     assert drawn.tolist() == [7] * 24
     with torch.no_grad():
         network.ar_predict_layer.weight[EOS, 0] = 9.0
-    assert draw(network, np.arange(4), np.array([3]), top_k=1, temperature=1.0, generator=generator).size == 0
+    assert (
+        draw(network, np.arange(4), np.array([3]), longest=24, top_k=1, temperature=1.0, generator=generator).size == 0
+    )
 
 
 def test_sounds_of_tokens_leave_out_pauses_and_repetitions(codebook: Codebook) -> None:

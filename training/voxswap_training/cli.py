@@ -126,7 +126,7 @@ def _pack(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     stage.add_argument("--phones", type=Path, required=True)
     stage.add_argument("--out", type=Path, required=True, help="folder")
     stage.add_argument("--audio-mb", type=float, default=0.0, help="Opus files up to this size; 0 makes none")
-    stage.add_argument("--opus-level", type=float, default=0.8, help="0 is the largest, 1 the smallest")
+    stage.add_argument("--opus-level", type=float, default=0.88, help="0 is 256 kbit/s, 1 is 6")
     stage.set_defaults(run=_run_pack)
 
 

@@ -15,7 +15,7 @@ from voxswap_training.pack import Lines
 from voxswap_training.phonemes import INDEX, SILENCE
 from voxswap_training.t2s import TrainableT2S
 
-_LONGEST = 6
+_LONGEST = 4
 """Tokens a phone at most; speech has about two."""
 
 
@@ -25,15 +25,16 @@ def draw(
     phones: NDArray[np.integer],
     prompt: NDArray[np.integer],
     *,
+    longest: int,
     top_k: int,
     temperature: float,
     generator: torch.Generator,
 ) -> NDArray[np.int64]:
-    """Tokens after a prompt, one by one."""
+    """Tokens after a prompt, one by one, `longest` at most."""
     ids = torch.from_numpy(phones.astype(np.int64))[None]
     counts = torch.tensor([len(phones)])
     tokens = prompt.astype(np.int64).tolist()
-    for _ in range(_LONGEST * len(phones)):
+    for _ in range(longest):
         logits, _ = network(ids, counts, torch.tensor([tokens]))
         best = logits[0, -1].topk(top_k)
         chances = (best.values / temperature).softmax(0)
@@ -76,7 +77,10 @@ def judge(
         mate = int(rng.choice(mates))
         phones = np.concatenate([lines.phones[mate], lines.phones[int(line)]])
         prompt = np.concatenate([lines.tokens[mate], np.full(15, codebook.silence)])
-        tokens = draw(network, phones, prompt, top_k=top_k, temperature=temperature, generator=generator)
+        longest = _LONGEST * len(lines.phones[int(line)])
+        tokens = draw(
+            network, phones, prompt, longest=longest, top_k=top_k, temperature=temperature, generator=generator
+        )
         wanted = sounds(lines.tokens[int(line)], codebook)
         wrong += errors(wanted, sounds(tokens, codebook))
         whole += len(wanted)

@@ -14,14 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import HubertConfig, HubertModel
 
+import voxswap_server  # noqa: F401 - mends torchaudio, which transformers imports where it is installed
 from voxswap_training.codes import CLASS_DIMS, DECODER_SCALE, DIMS, Codebook
 from voxswap_training.loop import Budget, Progress, adamw, set_rate
 from voxswap_training.pack import PITCH_STEPS, Lines
 from voxswap_training.phonemes import CLASSES, INDEX, SILENCE
 from voxswap_training.sound import Sound
 from voxswap_training.train_t2s import autocast
+
+from transformers import HubertConfig, HubertModel  # isort: skip
 
 FRAME_SAMPLES: Final = 320
 _KERNEL_SAMPLES = 400
