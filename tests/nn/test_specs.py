@@ -11,14 +11,14 @@ def test_every_row_stands_under_its_own_name() -> None:
     assert all(spec_of(version).version == version for version in SPECS)
 
 
-@pytest.mark.parametrize("spec", SPECS.values(), ids=str)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=list(SPECS))
 def test_a_token_lasts_forty_milliseconds(spec: VersionSpec) -> None:
     assert spec.samples_per_token * TOKEN_RATE_HZ == spec.sample_rate_hz
     if spec.flow is not None:
         assert spec.samples_per_token == 2 * spec.flow.frames_per_latent * spec.flow.samples_per_frame
 
 
-@pytest.mark.parametrize("spec", SPECS.values(), ids=str)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=list(SPECS))
 def test_flow_matching_decoders_have_a_vocoder_and_need_a_transcript(spec: VersionSpec) -> None:
     is_flow = spec.decoder == "cfm"
     assert (spec.flow is not None) == (spec.vocoder is not None) == (not spec.no_prompt) == is_flow
