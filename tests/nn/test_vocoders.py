@@ -77,15 +77,15 @@ def test_the_released_networks_reach_so_far() -> None:
 
 
 @given(start=st.integers(0, 40), size=st.integers(1, 30))
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 def test_a_span_equals_that_part_of_the_whole(vocoder: LoadedVocoder, start: int, size: int) -> None:
     frames, per_frame = mel(70), vocoder.samples_per_frame
     part = vocoder.samples(frames)[start * per_frame : (start + size) * per_frame]
     torch.testing.assert_close(vocode_span(vocoder, frames, start, start + size), part, rtol=0, atol=1e-6)
 
 
-@given(portions=st.lists(st.integers(1, 60), min_size=1, max_size=4), sizes=st.lists(st.integers(1, 20), max_size=3))
-@settings(deadline=None, max_examples=20)
+@given(portions=st.lists(st.integers(1, 50), min_size=1, max_size=3), sizes=st.lists(st.integers(1, 20), max_size=3))
+@settings(deadline=None, max_examples=8)
 def test_a_stream_of_portions_joins_to_the_whole(vocoder: LoadedVocoder, portions, sizes) -> None:
     frames = mel(sum(portions))
     stream, said, start = VocodedStream(vocoder, frames.shape[-1], sizes), [], 0
