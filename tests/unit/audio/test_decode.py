@@ -118,6 +118,7 @@ def test_a_wav_that_was_streamed_is_read_to_its_end(length: int):
         (by_soundfile("WAV", "PCM_16", np.zeros((100, 9), np.float32)), "9 channels; 1 to 8 are accepted"),
         (by_soundfile("WAV", "PCM_16", SIGNAL, 2000), "sample rate of 2000 Hz; 4000 to 192000 are accepted"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "bytes",  # WAV headers hold the time of day
 )
 def test_what_is_wrong_is_said(data: bytes, message: str):
     with pytest.raises(BadReferenceAudio, match=message):
