@@ -74,7 +74,7 @@ class SpeechServicer(speech_service_pb2_grpc.SpeechServiceServicer):
                         _annotate_done(event, rate_hz)
                     yield event
         except RequestError as error:
-            error.field = speech.FIELD_PATHS.get(error.field, error.field)
+            error.field = speech.field_path(error)
             raise
 
 

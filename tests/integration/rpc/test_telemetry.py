@@ -93,10 +93,20 @@ async def test_every_failure_is_told_the_same_way(rig, refused, lines, failure, 
     assert rig.synthesizer.released == 1
 
 
-async def test_a_field_of_the_engine_is_told_by_its_name_in_the_request(rig, refused):
-    rig.synthesizer.failures[STARTED] = errors.BadReferenceAudio("2.1 s", field="prompt.audio")
+@pytest.mark.parametrize(
+    ("failure", "field"),
+    [
+        (errors.BadReferenceAudio("2.1 s", field="prompt.audio"), "config.prompt.reference_audio"),
+        (errors.BadReferenceAudio("not audio"), "config.prompt.reference_audio"),
+        (errors.UnsupportedLanguage("no", field="language_code"), "config.language_code"),
+        (errors.TextTooLong("long", field="text"), "text"),
+        (errors.RequestError("as a whole"), ""),
+    ],
+)
+async def test_a_field_of_the_engine_is_told_by_its_name_in_the_request(rig, refused, failure, field):
+    rig.synthesizer.failures[STARTED] = failure
     told = await refused(call(rig, "Synthesize"))
-    assert told.details["BadRequest"].field_violations[0].field == "config.prompt.reference_audio"
+    assert told.details["BadRequest"].field_violations[0].field == field
 
 
 async def test_a_refused_call_still_has_its_request_id_in_the_initial_metadata(rig):

@@ -11,7 +11,7 @@ from voxswap_server.domain import (
     SamplingParams,
     SynthesisRequest,
 )
-from voxswap_server.errors import NotBuilt
+from voxswap_server.errors import BadReferenceAudio, NotBuilt, RequestError
 from voxswap_server.rpc.convert.fields import Fields, checked
 from voxswap_server.rpc.convert.language import to_language
 
@@ -61,6 +61,13 @@ FIELD_PATHS: Mapping[str, str] = {
 MAX_AUXILIARY = 8
 VOCABULARY_TOKENS = 1025
 """Of the largest T2S there is; a smaller one keeps all it has."""
+
+
+def field_path(error: RequestError) -> str:
+    """The field of a request that an error of the engine is about."""
+    unnamed = "prompt.audio" if isinstance(error, BadReferenceAudio) else ""
+    field = error.field or unnamed
+    return FIELD_PATHS.get(field, field)
 
 
 def to_synthesis(
