@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 import voxswap_server
 from voxswap_server.domain import AudioFormat, ModelAdmin, SynthesisRequest
 from voxswap_server.engine.admission import Admission
-from voxswap_server.engine.device import Device, default_budgets, is_exhausted, open_device
+from voxswap_server.engine.device import Device, default_budgets, is_exhausted, open_device, out_of_memory
 from voxswap_server.engine.importing import PromptImport
 from voxswap_server.engine.library import StoreLibrary
 from voxswap_server.engine.loader import StoreLoader
@@ -91,7 +91,8 @@ async def running(settings: Settings, registry: CollectorRegistry | None = None)
         stack.push_async_callback(rpc.drain)
         url = _serve_metrics(settings, registry, stack)
         _publish_levels(engine, metrics)
-        stack.push_async_callback(_ended, asyncio.create_task(_follow_store(engine, rpc)))
+        for keep in (_follow_store(engine, rpc), _audit_residency(engine)):
+            stack.push_async_callback(_ended, asyncio.create_task(keep))
         stack.push_async_callback(_ended, asyncio.create_task(audit_residency(engine.residency)))
         await _make_ready(settings, engine, rpc)
         yield Running(engine, rpc, registry, url)
@@ -145,6 +146,7 @@ async def build_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[En
             metrics,
             on_device_thread=device.run,
             rescue=lambda error: is_exhausted(error) and residency.relieve_blocking(RELIEF_BYTES),
+            explain=out_of_memory,
         )
         worker.start()
         admission = Admission(settings.admission, metrics, time.monotonic)
@@ -253,6 +255,19 @@ async def audit_residency(residency: ModelAdmin) -> None:
         async for event in events:
             if event.kind in AUDITED:
                 audit(event.kind, voice=event.voice_id, tier=event.tier, reason=event.reason, bytes=event.bytes)
+
+
+async def _audit_residency(engine: Engine) -> None:
+    """A line for every voice that came or went, whoever wanted it."""
+    async for event in engine.residency.watch_residents():
+        audit(
+            event.kind,
+            voice=event.voice_id,
+            tier=event.tier,
+            reason=event.reason,
+            bytes=event.bytes,
+            duration_ms=event.duration_ms,
+        )
 
 
 async def _ended(task: "asyncio.Task[None]") -> None:

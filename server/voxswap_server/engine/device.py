@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from voxswap_server.errors import RequestError
+from voxswap_server.errors import OutOfMemory, RequestError
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -100,6 +100,13 @@ def is_exhausted(error: BaseException) -> bool:
         return True
     # The CPU allocator raises a bare RuntimeError.
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def out_of_memory(error: BaseException) -> OutOfMemory | None:
+    """The typed error for a device that stayed full; None where something else went wrong."""
+    if not is_exhausted(error):
+        return None
+    return OutOfMemory("the device has no memory for this request, even after idle voices were evicted")
 
 
 def give_back_to_the_system() -> None:

@@ -46,6 +46,7 @@ class Worker:
         metrics: told of each device call.
         on_device_thread: entered around the thread's life (inference mode, thread counts).
         rescue: called with the exception of a failed call; True means that memory was made and one retry is worth it.
+        explain: the typed error that stands for an exception of the device; None for a bug of ours.
         clock: monotonic seconds.
     """
 
@@ -57,12 +58,14 @@ class Worker:
         *,
         on_device_thread: Callable[[Callable[[], None]], None] = lambda body: body(),
         rescue: Callable[[Exception], bool] = lambda _error: False,
+        explain: Callable[[BaseException], VoxswapError | None] = lambda _error: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scheduling = scheduling
         self._config = config
         self._metrics = metrics
         self._rescue = rescue
+        self._explain = explain
         self._clock = clock
         self._numbers = itertools.count()
         self._changed = threading.Condition()
@@ -257,7 +260,9 @@ class Worker:
         job.pending = None
         if error is not None and not isinstance(error, VoxswapError):
             log.error("job failed", request_id=job.request_id, exc_info=error)
-            error = EngineError(f"the engine failed on this request; quote request id {job.request_id}")
+            error = self._explain(error) or EngineError(
+                f"the engine failed on this request; quote request id {job.request_id}"
+            )
         job.outbox.close(error)
         job.ended.set_result(None)
 

@@ -46,11 +46,11 @@ class Bench:
 async def make() -> AsyncIterator[Callable[..., Bench]]:
     workers: list[Worker] = []
 
-    def build(*, rescue: Callable[[Exception], bool] = lambda _error: False, **config: Any) -> Bench:
+    def build(**config: Any) -> Bench:
         metrics = Recorder()
-        worker = Worker(
-            SchedulerConfig(batching=config.pop("batching", True)), WorkerConfig(**config), metrics, rescue=rescue
-        )
+        hooks = {name: config.pop(name) for name in ("rescue", "explain") if name in config}
+        scheduling = SchedulerConfig(batching=config.pop("batching", True))
+        worker = Worker(scheduling, WorkerConfig(**config), metrics, **hooks)
         workers.append(worker)
         worker.start()
         return Bench(worker, metrics)
@@ -167,6 +167,23 @@ async def test_one_retry_after_memory_was_made(make: Callable[..., Bench]) -> No
     assert await heard(outbox) == [7.0]
     assert len(attempts) == 2
     assert isinstance(rescued[0], MemoryError)
+
+
+async def test_a_device_that_stays_full_has_a_typed_error(make: Callable[..., Bench]) -> None:
+    def full(_payloads: list[Any]) -> list[Any]:
+        raise MemoryError
+
+    def routine() -> Routine:
+        yield call(1, run=full)
+
+    def explain(error: BaseException) -> OutOfMemory | None:
+        return OutOfMemory("full") if isinstance(error, MemoryError) else None
+
+    tried: list[Exception] = []
+    _, outbox = make(rescue=lambda error: not tried.append(error), explain=explain).submit(routine())
+    with pytest.raises(OutOfMemory, match="full"):
+        await heard(outbox)
+    assert len(tried) == 1
 
 
 async def test_cancelling_closes_the_routine_at_its_next_step_and_spares_the_others(make: Callable[..., Bench]) -> None:
