@@ -51,7 +51,11 @@ def test_the_grpcurl_example_names_a_method_and_a_message_that_exist():
     assert request.config.voice_id == "narrator"
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "IMPORT.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("IMPORT", "SPEAKERS"))],
+    ids=lambda page: page.name,
+)
 def test_every_command_line_parses(page):
     root = get_command(app)
     lines = list(commands(page.read_text(encoding="utf-8")))
