@@ -91,8 +91,7 @@ async def running(settings: Settings, registry: CollectorRegistry | None = None)
         stack.push_async_callback(rpc.drain)
         url = _serve_metrics(settings, registry, stack)
         _publish_levels(engine, metrics)
-        for keep in (_follow_store(engine, rpc), _audit_residency(engine)):
-            stack.push_async_callback(_ended, asyncio.create_task(keep))
+        stack.push_async_callback(_ended, asyncio.create_task(_follow_store(engine, rpc)))
         stack.push_async_callback(_ended, asyncio.create_task(audit_residency(engine.residency)))
         await _make_ready(settings, engine, rpc)
         yield Running(engine, rpc, registry, url)
@@ -255,19 +254,6 @@ async def audit_residency(residency: ModelAdmin) -> None:
         async for event in events:
             if event.kind in AUDITED:
                 audit(event.kind, voice=event.voice_id, tier=event.tier, reason=event.reason, bytes=event.bytes)
-
-
-async def _audit_residency(engine: Engine) -> None:
-    """A line for every voice that came or went, whoever wanted it."""
-    async for event in engine.residency.watch_residents():
-        audit(
-            event.kind,
-            voice=event.voice_id,
-            tier=event.tier,
-            reason=event.reason,
-            bytes=event.bytes,
-            duration_ms=event.duration_ms,
-        )
 
 
 async def _ended(task: "asyncio.Task[None]") -> None:
