@@ -40,7 +40,7 @@ for index in "${!jobs[@]}"; do
     wait "${jobs[$index]}" || { echo "${names[$index]} failed" && failed=1; }
     echo "== ${names[$index]}" && tail -n 3 "$work/${names[$index]}.log"
 done
-stage judge-t2s --pack "$pack" --codebook "$pack/codebook.npz" --checkpoints "$work/t2s" --lines 20 || failed=1
+stage judge-t2s --pack "$pack" --codebook "$pack/codebook.npz" --checkpoints "$work/t2s" --lines "${JUDGE_LINES:-20}" || failed=1
 stage export --t2s "$work/t2s" --decoder "$work/decoder" --content "$work/content" --codebook "$pack/codebook.npz" \
     --references "$pack/references" --out "$work/bundle"
 split -b 12M -d "$work/bundle/sovits.pth" "$out/sovits.pth."

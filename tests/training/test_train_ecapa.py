@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from voxswap_server.nn.ecapa import SpeakerEncoder
+from voxswap_store.asset_importer import import_assets
 from voxswap_training.loop import Budget
 from voxswap_training.sound import CONTENT_RATE_HZ, Sound
 from voxswap_training.speakers import CLIP_SAMPLES, Clips
@@ -56,3 +58,6 @@ def test_training_writes_what_speechbrain_reads(ecapa: ModuleType, tmp_path: Pat
         theirs = torch.nn.functional.normalize(network(features)[:, 0], dim=1)
         ours = student(wave)
     assert float((theirs * ours).sum()) > 0.999
+    import_assets(tmp_path, tmp_path / "store", only=("ecapa",))
+    served = SpeakerEncoder.from_directory(tmp_path / "store/assets/ecapa")
+    assert float((served.embedding(wave) * ours[0]).sum()) > 0.999
