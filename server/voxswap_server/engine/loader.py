@@ -7,7 +7,7 @@ size in memory follows from its header and from the precision of the device.
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any, cast
@@ -75,7 +75,7 @@ class StoreLoader:
         source = cast("_Source", part.source)
         try:
             self._verified.check(source)
-            value = source.build(load_weights(source.path, pin_memory=self._device.is_cuda))
+            value = source.build(self._apart(load_weights(source.path, pin_memory=self._device.is_cuda)))
         except (OSError, BadHeader, ValueError) as error:
             raise VoiceUnusable(source.voice_id, f"{source.path.name}: {_told(error)}") from error
         except (MemoryError, RuntimeError) as error:
@@ -128,6 +128,17 @@ class StoreLoader:
         itemsize = self._device.dtype.itemsize
         size_bytes = sum(prod(spec.shape) * itemsize for spec, _ in header.tensors.values())
         return PartPlan(sha256, size_bytes, _Source(entry.voice_id, path, sha256, build))
+
+    def _apart(self, weights: Weights) -> Weights:
+        """Where some tensors will be converted, the others must not keep the block of all of them alive."""
+        dtypes = {tensor.dtype for tensor in weights.tensors.values()}
+        if self._device.is_cuda or self._device.dtype not in dtypes or len(dtypes) == 1:
+            return weights
+        tensors = {
+            name: tensor.clone() if tensor.dtype == self._device.dtype else tensor
+            for name, tensor in weights.tensors.items()
+        }
+        return replace(weights, tensors=tensors)
 
     def _t2s(self, weights: Weights) -> T2S:
         config = T2SConfig.from_dict(weights.config)

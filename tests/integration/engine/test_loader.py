@@ -1,0 +1,51 @@
+"""The store's loader under residency: sizes as planned, memory that really goes, swaps that leave nothing behind."""
+
+import gc
+import weakref
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.fake_loader import RecordedMetrics
+from voxswap_server.domain import CacheState
+from voxswap_server.engine.device import DeviceConfig, open_device
+from voxswap_server.engine.loader import StoreLoader
+from voxswap_server.engine.networks import SharedNetworks
+from voxswap_server.engine.residency import ResidencyConfig, ResidencyManager
+from voxswap_store.catalogue import Catalogue
+
+
+@pytest.fixture(scope="module")
+def loader(tiny_store: Path) -> StoreLoader:
+    return StoreLoader(Catalogue(tiny_store), open_device(DeviceConfig(name="cpu")), SharedNetworks({}, None))
+
+
+@pytest.mark.parametrize("voice_id", ["amber", "coral", "onyx"])
+def test_parts_take_the_memory_that_was_planned(loader, voice_id):
+    for part in loader.plan(voice_id).parts:
+        loaded = loader.load_part(part)
+        assert loaded.size_bytes == part.size_bytes, part.source.path.name
+        loader.release(loaded)
+
+
+def test_what_was_evicted_is_gone_without_the_garbage_collector(loader):
+    need = {name: sum(part.size_bytes for part in loader.plan(name).parts) for name in ("amber", "coral")}
+    config = ResidencyConfig(device_budget_bytes=max(need.values()), min_resident_s=0.0)
+    manager = ResidencyManager(loader, config, RecordedMetrics())
+    manager.start()
+    gc.disable()
+    try:
+        with manager.lease_blocking("amber", timeout_s=60.0) as lease:
+            weights = [weakref.ref(lease.bundle.t2s), weakref.ref(lease.bundle.decoder)]
+        del lease
+        for _ in range(3):
+            with manager.lease_blocking("coral", timeout_s=60.0) as lease:
+                assert lease.cache_state is CacheState.DISK
+            assert [reference() for reference in weights] == [None, None]
+            with manager.lease_blocking("amber", timeout_s=60.0) as lease:
+                weights = [weakref.ref(lease.bundle.t2s), weakref.ref(lease.bundle.decoder)]
+            del lease
+    finally:
+        gc.enable()
+        assert manager.close()
+    assert [reference() for reference in weights] == [None, None]
