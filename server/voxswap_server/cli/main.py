@@ -4,6 +4,7 @@ import typer
 
 from voxswap_client.cli import register
 from voxswap_server.cli.assets import assets
+from voxswap_server.cli.bench import bench
 from voxswap_server.cli.demo import demo
 from voxswap_server.cli.parity import parity
 from voxswap_server.cli.parity_text import parity_text
@@ -25,6 +26,7 @@ app.command("import")(import_)
 app.add_typer(assets, name="assets")
 app.command()(parity_text)
 app.command()(parity)
+app.command()(bench)
 register(app)
 
 

@@ -1,0 +1,84 @@
+"""Runs measurements one after another, on the same machine and within the same minutes.
+
+Knows nothing of what they measure, of terminals or of files other than its scratch folder.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from voxswap_server.bench import decoder, machine, speech, swap, t2s, text
+from voxswap_server.bench.options import Options
+from voxswap_server.bench.report import Report, Row
+from voxswap_server.bench.voices import Workbench
+from voxswap_server.errors import RequestError
+
+Measure = Callable[[Options, Workbench], Iterator[Row]]
+
+MEASURES: Final[Mapping[str, Measure]] = {
+    "text": text.measure,
+    "t2s": t2s.measure,
+    "decoder": decoder.measure,
+    "swap": swap.measure,
+    "requests": speech.measure,
+}
+"""In the order in which they run: text first, while none of its resources is loaded."""
+TITLES: Final[Mapping[str, str]] = {
+    "text": text.TITLE,
+    "t2s": t2s.TITLE,
+    "decoder": decoder.TITLE,
+    "swap": swap.TITLE,
+    "requests": speech.TITLE,
+}
+
+
+def run(
+    options: Options,
+    only: Sequence[str] = (),
+    *,
+    begins: Callable[[str], None] = lambda _name: None,
+) -> Report:
+    """Measures.
+
+    Args:
+        options: how long and how large.
+        only: names of measures; () is all.
+        begins: told the name of each measure before it runs.
+
+    Raises:
+        RequestError: a name is unknown; the message lists the choices.
+    """
+    names = chosen(only)
+    conditions = machine.description(options.threads)
+    pace = "quick" if options.quick else "whole"
+    conditions["run"] = f"{pace}, {options.rounds} interleaved rounds, seeded {options.size} v2 voices"
+    before, rows = machine.load(), []
+    with _threads(options.threads), tempfile.TemporaryDirectory(prefix="voxswap-bench-") as folder:
+        bench = Workbench(Path(folder), options.size)
+        for name in names:
+            begins(name)
+            rows += list(MEASURES[name](options, bench))
+    conditions["load average"] = f"{before} before, {machine.load()} after"
+    return Report(conditions, tuple(rows))
+
+
+def chosen(only: Sequence[str]) -> tuple[str, ...]:
+    """The measures of these names, in the order in which they run."""
+    if unknown := [name for name in only if name not in MEASURES]:
+        raise RequestError(f"there is no measure {unknown[0]!r}; choices: {', '.join(MEASURES)}")
+    return tuple(name for name in MEASURES if not only or name in only)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Torch counts threads per process: the number of before comes back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,95 @@
+"""Swapping: a voice that is in memory, a voice that is on disk, and what the same costs without our store.
+
+Knows nothing of speech. Files lie in the page cache, for they were just written: what a disk adds is the disk's.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from voxswap_server.bench.engines import Driven, engine_over
+from voxswap_server.bench.machine import copying
+from voxswap_server.bench.options import Options
+from voxswap_server.bench.report import Reference, Row
+from voxswap_server.bench.timing import interleaved, timed
+from voxswap_server.bench.voices import IDS, Workbench
+from voxswap_store.catalogue import Catalogue
+from voxswap_store.weights import load_weights
+
+TITLE: Final = "Swapping voices"
+_LEASES: Final = 50
+_VOICE: Final = IDS[0]
+
+
+class Swaps:
+    """What happens to one voice of an engine; every method returns seconds."""
+
+    def __init__(self, on: Driven, files: tuple[Path, ...]) -> None:
+        self._on = on
+        self._files = files
+
+    def resident(self) -> float:
+        """One lease of a voice in memory, as the mean of many."""
+        return self._on.run(self._leases(_LEASES))
+
+    def cold(self) -> float:
+        """A lease of a voice that has to be read: until it can speak."""
+        return self._on.run(self._unloaded())
+
+    def first(self) -> float:
+        """The same where the files were never seen before, so that their sha256 is compared too."""
+        for file in self._files:
+            os.utime(file)
+        return self.cold()
+
+    async def _leases(self, count: int) -> float:
+        async with self._on.engine.residency.lease(_VOICE):
+            pass
+        begin = time.perf_counter()
+        for _ in range(count):
+            async with self._on.engine.residency.lease(_VOICE):
+                pass
+        return (time.perf_counter() - begin) / count
+
+    async def _unloaded(self) -> float:
+        await self._on.engine.residency.unload_voice(_VOICE, wait=True)
+        begin = time.perf_counter()
+        async with self._on.engine.residency.lease(_VOICE):
+            return time.perf_counter() - begin
+
+
+def measure(options: Options, bench: Workbench) -> Iterator[Row]:
+    """One voice, again and again."""
+    store = bench.store(1)
+    entry = Catalogue(store).get(_VOICE)
+    files = tuple(entry.path(file) for file in (entry.manifest.files.t2s, entry.manifest.files.decoder))
+    checkpoint, _ = bench.checkpoints(0)
+    size_bytes = sum(file.stat().st_size for file in files)
+    with engine_over(store, options.threads) as on:
+        swaps = Swaps(on, files)
+        work = {
+            "copy": copying(size_bytes),
+            "resident": swaps.resident,
+            "cold": swaps.cold,
+            "first": swaps.first,
+            "store": timed(lambda: [load_weights(file) for file in files]),
+            "half": timed(lambda: load_weights(files[0])),
+            "pickle": timed(lambda: _unpickled(checkpoint)),
+        }
+        found = {name: series.map(lambda s: 1e3 * s) for name, series in interleaved(work, options.rounds).items()}
+    copy = Reference(f"memcpy of its files' {size_bytes / 1e6:.0f} MB", found["copy"])
+    yield Row("swap", "lease of a voice in memory", "ms", found["resident"])
+    yield Row("swap", "lease of a voice on disk (page cache)", "ms", found["cold"], reference=copy)
+    yield Row("swap", "the same, its sha256 checked", "ms", found["first"], reference=copy)
+    yield Row("swap", "its files read by the store", "ms", found["store"], reference=copy)
+    pickle = Reference("torch.load of its .ckpt", found["pickle"])
+    yield Row("swap", "its T2S half read by the store", "ms", found["half"], reference=pickle)
+
+
+def _unpickled(checkpoint: Path) -> object:
+    """As GPT-SoVITS reads its files; this one we wrote ourselves a moment ago."""
+    return torch.load(checkpoint, map_location="cpu", weights_only=False)

@@ -1,0 +1,103 @@
+"""Interleaved rounds and what they say.
+
+Knows nothing of what is measured. A machine that does other work too slows down for seconds at a time; so the things
+that are compared take turns within each round, and a ratio is also formed round by round.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Sample = Callable[[], float]
+"""Does the work once and says what it came to: seconds, or whatever unit its row has."""
+Better = Literal["lower", "higher"]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One number a round."""
+
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ValueError("a series needs at least one round")
+
+    def map(self, change: Callable[[float], float]) -> "Series":
+        """The same rounds in another unit."""
+        return Series(tuple(change(value) for value in self.values))
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    def best(self, better: Better) -> float:
+        return min(self.values) if better == "lower" else max(self.values)
+
+    @property
+    def spread(self) -> float:
+        """How far the rounds lie apart: (highest - lowest) / lowest."""
+        lowest = min(self.values)
+        return (max(self.values) - lowest) / lowest if lowest else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How many times as good as its reference something is; 1 is the same, 2 is twice as fast."""
+
+    best: float
+    """Best round against best round."""
+    lowest: float
+    """Of the ratios within a round."""
+    highest: float
+
+
+def ratio(own: Series, reference: Series, better: Better) -> Ratio:
+    """Compares two series of the same rounds.
+
+    Raises:
+        ValueError: they have different numbers of rounds, so they were not measured beside each other.
+    """
+
+    def times(mine: float, other: float) -> float:
+        return other / mine if better == "lower" else mine / other
+
+    within = [times(mine, other) for mine, other in zip(own.values, reference.values, strict=True)]
+    return Ratio(times(own.best(better), reference.best(better)), min(within), max(within))
+
+
+def interleaved(work: Mapping[str, Sample], rounds: int, *, warm_up: bool = True) -> dict[str, Series]:
+    """Runs every piece of work once a round; the order turns by one from round to round.
+
+    Args:
+        work: name -> what to do.
+        rounds: how many count.
+        warm_up: run everything once before, uncounted.
+    """
+    names = list(work)
+    if warm_up:
+        for name in names:
+            work[name]()
+    values: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            values[name].append(work[name]())
+    return {name: Series(tuple(found)) for name, found in values.items()}
+
+
+def timed(call: Callable[[], object], at_least_s: float = 0.03) -> Sample:
+    """Seconds of one call: the mean of as many in a row as it takes to fill `at_least_s`."""
+
+    def sample() -> float:
+        begin, calls = time.perf_counter(), 0
+        while True:
+            call()
+            calls += 1
+            took_s = time.perf_counter() - begin
+            if took_s >= at_least_s:
+                return took_s / calls
+
+    return sample

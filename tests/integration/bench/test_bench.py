@@ -1,0 +1,162 @@
+"""`voxswap bench` for real, on the smallest voices: what it tells follows from work that was done."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from voxswap_server.bench import decoder as decoder_bench
+from voxswap_server.bench import t2s as t2s_bench
+from voxswap_server.bench.machine import copying, reading
+from voxswap_server.bench.options import Options
+from voxswap_server.bench.runner import MEASURES, TITLES, chosen, run
+from voxswap_server.bench.voices import Workbench, sovits_half, t2s_half
+from voxswap_server.cli.main import app
+from voxswap_server.errors import RequestError
+from voxswap_server.nn.decoders import load_decoder
+from voxswap_server.nn.t2s import T2S, T2SConfig
+from voxswap_store.layout_sovits import convert_sovits
+from voxswap_store.layout_t2s import convert_t2s
+
+BRIEF = Options(size="small", quick=True, rounds=2, threads=1)
+
+
+@pytest.fixture
+def network():
+    converted = convert_t2s(*t2s_half("small"))
+    return T2S.from_tensors(T2SConfig.from_dict(converted.config), converted.tensors)
+
+
+def test_a_brief_run_measures_what_it_names():
+    before, names = torch.get_num_threads(), []
+    report = run(BRIEF, ["decoder", "t2s"], begins=names.append)
+    assert names == ["t2s", "decoder"] == report.measures
+    assert torch.get_num_threads() == before
+    assert all(value > 0 for row in report.rows for value in row.series.values)
+    assert all(len(row.series.values) == 2 for row in report.rows)
+    (pieces,) = (row for row in report.rows if "pieces" in row.name)
+    assert pieces.reference is not None
+    assert pieces.reference.name == "in one go"
+    (step,) = (row for row in report.rows if row.name == "step of 8 rows" and row.unit == "tokens/s")
+    (same,) = (row for row in report.rows if row.name == "step of 8 rows" and row.unit == "ms")
+    assert step.series.values == pytest.approx([8e3 / ms for ms in same.series.values])
+
+
+def test_the_command_prints_and_writes(tmp_path):
+    arguments = ["bench", "--quick", "--only", "decoder", "--rounds", "1", "--threads", "1", "--write", "--to"]
+    answer = CliRunner().invoke(app, [*arguments, str(tmp_path)])
+    assert answer.exit_code == 0, answer.output
+    assert TITLES["decoder"] in answer.output
+    page, data = (tmp_path / f"small-quick.{ending}" for ending in ("md", "json"))
+    assert TITLES["decoder"] in page.read_text("utf-8")
+    assert "t2s" not in {row["measure"] for row in json.loads(data.read_text("utf-8"))["rows"]}
+    assert str(Path.home()) not in page.read_text("utf-8") + data.read_text("utf-8")
+
+
+def test_nothing_is_written_unasked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    brief = ["bench", "--quick", "--only", "decoder", "--rounds", "1", "--threads", "1"]
+    assert CliRunner().invoke(app, brief).exit_code == 0
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"), [("--only", "t2s,sleep", "'sleep'"), ("--size", "huge", "'huge'")]
+)
+def test_unknown_names_are_told_with_the_choices(option, value, told):
+    answer = CliRunner().invoke(app, ["bench", "--quick", option, value])
+    assert answer.exit_code == 2
+    assert told in answer.output
+    assert "choices: " in answer.output
+
+
+def test_measures_run_in_their_own_order():
+    assert chosen([]) == tuple(MEASURES) == tuple(TITLES)
+    assert chosen(["requests", "text"]) == ("text", "requests")
+    with pytest.raises(RequestError, match="choices: text, t2s"):
+        chosen(["speed"])
+
+
+def test_a_step_is_measured_at_the_same_context_every_time(network, monkeypatch):
+    seen = []
+    step = T2S.step
+
+    def spied(self, tokens, caches):
+        seen.append((tokens.numel(), [cache.length for cache in caches]))
+        return step(self, tokens, caches)
+
+    monkeypatch.setattr(T2S, "step", spied)
+    together, apart = t2s_bench.step(network, 4), t2s_bench.singles(network, 2)
+    for call in (together, together, apart):
+        call()
+    assert seen == [(4, [t2s_bench.CONTEXT_TOKENS] * 4)] * 2 + [(1, [t2s_bench.CONTEXT_TOKENS])] * 2
+
+
+def test_a_prefill_starts_from_nothing_every_time(network):
+    call = t2s_bench.prefill(network, 2)
+    call()
+    call()
+
+
+def test_pieces_say_as_much_as_the_whole():
+    converted = convert_sovits(*sovits_half("small"), "v2")
+    network = load_decoder(converted.config, converted.tensors)
+    utterance = decoder_bench.Utterance(network, converted.config["style"]["out_width"], 25)
+    with torch.inference_mode():
+        assert utterance.decode() == utterance.decode((10, 15)) == utterance.audio_s * 32_000
+        assert utterance.first_piece() > 0
+
+
+def test_references_are_scaled_to_the_bytes_they_stand_for(monkeypatch):
+    monkeypatch.setattr("voxswap_server.bench.machine.timed", lambda _call: lambda: 2.0)
+    monkeypatch.setattr("voxswap_server.bench.machine._BLOCK_BYTES", 4096)
+    for reference in (reading, copying):
+        assert reference(1024)() == pytest.approx(0.5)
+        assert reference(4096)() == reference(8192)() == 2.0
+
+
+def test_the_full_size_is_that_of_the_released_models():
+    assert sum(tensor.numel() for tensor in t2s_half("full")[0].values()) == 77_606_402
+
+
+def test_a_swap_finds_its_voice_where_it_says(tmp_path):
+    from voxswap_server.bench.engines import engine_over
+    from voxswap_server.bench.swap import Swaps
+    from voxswap_server.domain import CacheState
+    from voxswap_store.catalogue import Catalogue
+
+    store = Workbench(tmp_path, "small").store(1)
+    entry = Catalogue(store).get("amber")
+    files = tuple(entry.path(file) for file in (entry.manifest.files.t2s, entry.manifest.files.decoder))
+    with engine_over(store, 1) as on:
+        swaps = Swaps(on, files)
+        states = []
+        lease = on.engine.residency.lease
+
+        class Watched:
+            def __init__(self, voice_id):
+                self._leasing = lease(voice_id)
+
+            async def __aenter__(self):
+                held = await self._leasing.__aenter__()
+                states.append(held.cache_state)
+                return held
+
+            async def __aexit__(self, *error):
+                return await self._leasing.__aexit__(*error)
+
+        on.engine.residency.lease = Watched
+        assert min(swaps.cold(), swaps.first(), swaps.resident()) > 0
+    assert states[:2] == [CacheState.DISK] * 2
+    assert set(states[2:]) == {CacheState.DEVICE}
+
+
+@pytest.mark.slow
+def test_the_whole_quick_run():
+    report = run(BRIEF)
+    assert report.measures == list(MEASURES)
+    (crowd,) = (row for row in report.rows if row.name == "8 of one voice at once")
+    assert crowd.ratio is not None
+    assert all(value > 0 for row in report.rows for value in row.series.values)
