@@ -8,13 +8,21 @@ import hashlib
 import json
 import re
 import tomllib
+from collections import Counter
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from voxswap_server.domain import CutMethod, Language, LanguageMode, SamplingParams
+from voxswap_server.domain import (
+    CutMethod,
+    Language,
+    LanguageMode,
+    PhoneticEncoding,
+    Pronunciation,
+    SamplingParams,
+)
 from voxswap_server.errors import RequestError
 from voxswap_store.versions import LANGUAGES, SYMBOLS, Symbols, Version
 
@@ -120,6 +128,18 @@ class Defaults(Strict):
         return SamplingParams(self.top_k, self.top_p, self.temperature, self.repetition_penalty)
 
 
+class StoredPronunciation(Strict):
+    """How the voice says one word or phrase, unless a request says otherwise."""
+
+    phrase: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+    pronunciation: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+    encoding: PhoneticEncoding = PhoneticEncoding.PHONES
+
+    @property
+    def spoken(self) -> Pronunciation:
+        return Pronunciation(self.phrase, self.pronunciation, self.encoding)
+
+
 class Source(Strict):
     """Where one half came from."""
 
@@ -159,6 +179,8 @@ class VoiceManifest(Strict):
     files: Files
     prompt: PromptText = PromptText()
     defaults: Defaults = Defaults()
+    pronunciations: Annotated[tuple[StoredPronunciation, ...], Field(max_length=1000)] = ()
+    """Checked against the alphabet when the voice speaks."""
     origin: Origin | None = None
 
     @model_validator(mode="after")
@@ -169,6 +191,9 @@ class VoiceManifest(Strict):
         if unspoken:
             choices = ", ".join(LANGUAGES[self.symbols])
             raise ValueError(f"{self.version} does not speak {', '.join(sorted(unspoken))}; choose from {choices}")
+        phrases = Counter(entry.phrase.casefold() for entry in self.pronunciations)
+        if twice := [phrase for phrase, times in phrases.items() if times > 1]:
+            raise ValueError(f"two pronunciations are of {', '.join(map(repr, twice))}")
         names = [file.name for file in self.files.all()]
         if len(set(names)) != len(names):
             raise ValueError("two files have one name")

@@ -51,6 +51,26 @@ class CacheState(StrEnum):
     DISK = "disk"
 
 
+class PhoneticEncoding(StrEnum):
+    """In which alphabet a pronunciation is written."""
+
+    PHONES = "phones"
+    PINYIN = "pinyin"
+    KANA = "kana"
+    ARPABET = "arpabet"
+    JYUTPING = "jyutping"
+
+
+@dataclass(frozen=True, slots=True)
+class Pronunciation:
+    """How one word or phrase is to be said."""
+
+    phrase: str
+    """As it is written in the text; letter case does not matter."""
+    pronunciation: str
+    encoding: PhoneticEncoding = PhoneticEncoding.PHONES
+
+
 @dataclass(frozen=True, slots=True)
 class Language:
     """A language and how strictly it is meant. An empty code means: detect."""
@@ -114,6 +134,10 @@ class SynthesisRequest:
     """None is the voice's default."""
     sample_steps: int | None = None
     """Steps of the flow-matching decoder (v3, v4); None is the voice's default."""
+    pronunciations: tuple[Pronunciation, ...] = ()
+    """Before those of the voice."""
+    spell_out: bool = True
+    """Write numbers, dates, units and the like in words before they are spoken."""
     deadline_s: float | None = None
     """Reading of the monotonic clock after which the answer is worth nothing."""
     unary: bool = False

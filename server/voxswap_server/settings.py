@@ -51,7 +51,7 @@ class VoicesConfig:
     pin: tuple[str, ...] = ()
     """Loaded then too, and never evicted."""
     warm_languages: tuple[str, ...] = ("en",)
-    """Front-ends loaded at the start (upstream's codes); others load at their first use, which takes seconds."""
+    """Of en, zh, ja, ko, yue: front-ends loaded at the start; others load at their first use, which takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,9 @@ from voxswap_client.speech import (
     CutMethod,
     LanguageMode,
     Notice,
+    PhoneticEncoding,
     Prompt,
+    Pronunciation,
     Sampling,
     SpeechEvent,
     SpeechOptions,
@@ -82,6 +84,15 @@ def speak(
     reference: Annotated[Path | None, typer.Option(help="Speak like this clip of 3 to 10 s.")] = None,
     transcript: Annotated[str, typer.Option(help="What is said in the reference clip.")] = "",
     transcript_language: Annotated[str, typer.Option(help="Its language. Default: detect.")] = "",
+    pronounce: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WORD=PHONES",
+            help="Say a word like this, such as 'Nikki=arpabet:N IH1 K IY0' or '重庆=pinyin:chong2 qing4' "
+            "(also kana, jyutping; none: phones of the voice). Repeatable.",
+        ),
+    ] = None,
+    normalize: Annotated[bool, typer.Option("--normalize/--no-normalize", help="Spell out numbers and units.")] = True,
     timeout: Annotated[float | None, typer.Option(help="Give up after this many seconds.")] = None,
     as_json: Json = False,
     address: Address = HERE,
@@ -104,6 +115,8 @@ def speak(
         cut_method=cut,
         pause_ms=pause_ms,
         sample_steps=steps,
+        pronunciations=[_pronunciation(written) for written in pronounce or ()],
+        normalize_text=normalize,
     )
     words = _text(text, file)
     with (
@@ -130,6 +143,20 @@ def _output(
         return encoding or AudioEncoding.WAV, outputs.to_stdout
     chosen = encoding or outputs.encoding_of(output)
     return chosen, lambda: outputs.to_file(output, chosen)
+
+
+def _pronunciation(written: str) -> Pronunciation:
+    """From `word=phones` or `word=alphabet:phones`."""
+    phrase, _, said = (part.strip() for part in written.partition("="))
+    if not phrase or not said:
+        raise typer.BadParameter(f"{written!r} is not of the form WORD=PHONES", param_hint="--pronounce")
+    alphabet, colon, rest = said.partition(":")
+    if not colon:
+        return Pronunciation(phrase, said)
+    if alphabet not in set(PhoneticEncoding):
+        choices = ", ".join(PhoneticEncoding)
+        raise typer.BadParameter(f"no alphabet {alphabet!r}; choices: {choices}", param_hint="--pronounce")
+    return Pronunciation(phrase, rest.strip(), PhoneticEncoding(alphabet))
 
 
 def _text(text: str, file: Path | None) -> str:

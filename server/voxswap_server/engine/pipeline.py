@@ -7,6 +7,7 @@ results. All state of the request lives in the local variables of these generato
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -39,29 +40,49 @@ class SpeechParams:
     """Of the flow-matching decoder."""
 
 
+@dataclass(frozen=True, slots=True)
+class SpeechLine:
+    """An utterance and the silence after it."""
+
+    text: TextRoutine | None
+    """Encodes it; None: there is only silence."""
+    pause_ms: int | None
+    """None is the usual pause of the request."""
+
+
 def speak(
     voice: Voice,
     params: SpeechParams,
     prompt: Generator[Work, Any, EncodedPrompt],
-    texts: Iterable[TextRoutine],
+    lines: Iterable[SpeechLine],
 ) -> Routine:
-    """Speaks utterances one after another, each followed by a pause.
+    """Speaks utterances one after another, each followed by its pause.
 
     Args:
         voice: a leased bundle; the lease outlives the routine.
         params: what is asked for.
         prompt: encodes the prompt.
-        texts: each encodes one utterance, in order.
+        lines: in order.
     """
     encoded = yield from prompt
-    pause = np.zeros(int(params.pause_s * voice.spec.sample_rate_hz), np.float32)
-    for index, encode in enumerate(texts):
-        text = yield from encode
-        noise = PhiloxNoise(params.seed, index)
+    rate_hz, utterances = voice.spec.sample_rate_hz, count()
+    for line in lines:
+        pause = int(params.pause_s * rate_hz) if line.pause_ms is None else line.pause_ms * rate_hz // 1000
+        if line.text is None:
+            yield from _silence(pause, rate_hz)
+            continue
+        text = yield from line.text
+        noise = PhiloxNoise(params.seed, next(utterances))
         tokens = yield from semantic_tokens(voice, encoded, text, params, noise)
         samples = yield from waveform(voice, encoded, text, tokens, params, noise)
-        yield Emit(pause)
-        yield Tell(UtteranceSpoken(semantic_tokens=tokens.numel(), samples=samples + pause.size))
+        yield from _silence(pause, rate_hz)
+        yield Tell(UtteranceSpoken(semantic_tokens=tokens.numel(), samples=samples + pause))
+
+
+def _silence(samples: int, rate_hz: int) -> Generator[Work, Any, None]:
+    """In pieces of at most a second, so that no chunk of an answer grows with it."""
+    for start in range(0, samples, rate_hz):
+        yield Emit(np.zeros(min(rate_hz, samples - start), np.float32))
 
 
 def semantic_tokens(

@@ -7,7 +7,7 @@ thread, codecs in an audio pool. One path serves every kind of call; a unary ans
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,16 +25,17 @@ from voxswap_server.engine.admission import Admission
 from voxswap_server.engine.job import Outbox, Samples, UtteranceSpoken
 from voxswap_server.engine.output import Encoded, OutputStream
 from voxswap_server.engine.parameters import resolve
-from voxswap_server.engine.pipeline import SpeechParams, speak
+from voxswap_server.engine.pipeline import SpeechLine, SpeechParams, speak
 from voxswap_server.engine.playback import Playback
 from voxswap_server.engine.prompts import Prompts
 from voxswap_server.engine.residency.contract import Lease
 from voxswap_server.engine.residency.manager import ResidencyManager
-from voxswap_server.engine.text_encoder import TextEncoding, TextRoutine
+from voxswap_server.engine.text_encoder import TextEncoding
 from voxswap_server.engine.voice import Voice
 from voxswap_server.engine.worker import Worker
 from voxswap_server.errors import DeadlineExceeded, RequestError, TextTooLong
 from voxswap_server.logs import annotate, current_trace_id
+from voxswap_server.text.frontend import Manner, Script
 from voxswap_server.text.languages import upstream_code
 
 
@@ -136,7 +137,8 @@ class EngineSynthesizer:
         voice, spec = lease.bundle, lease.bundle.spec
         params = resolve(request, voice, seed=secrets.randbits(63))
         code = upstream_code(request.language, spec.symbols)
-        segments = await self._on.text.segments(request.text, code, params.cut)
+        manner = await self._on.text.manner(request, voice)
+        script = await self._on.text.script(request.text, code, params.cut)
         output = OutputStream(request.audio, spec.sample_rate_hz, whole=request.unary)
         yield StreamStarted(
             request_id=request.request_id,
@@ -149,9 +151,11 @@ class EngineSynthesizer:
             load_ms=lease.load_ms,
             seed=params.speech.seed,
         )
-        texts = self._texts(segments, code, spec.symbols)
-        notices = set[Notice]()
-        async with self._job(request, voice, params.speech, texts, tally) as outbox:
+        notices = set(script.notices)
+        for notice in script.notices:
+            yield notice
+        lines = self._lines(script, code, spec.symbols, manner)
+        async with self._job(request, voice, params.speech, lines, tally) as outbox:
             async for item in outbox.items():
                 if isinstance(item, Notice):
                     if item not in notices:
@@ -166,25 +170,26 @@ class EngineSynthesizer:
             yield last
         yield self._done(output, tally, queue_s)
 
-    def _texts(self, segments: Sequence[str], code: str, symbols: str) -> Iterator[TextRoutine]:
-        """Routines that encode the segments; the front-end runs a few of them ahead."""
-        ahead: deque[TextRoutine] = deque()
-        for segment in segments:
-            ahead.append(self._on.text.utterance(segment, code, symbols))
+    def _lines(self, script: Script, code: str, symbols: str, manner: Manner) -> Iterator[SpeechLine]:
+        """Routines that encode the utterances; the front-end runs a few of them ahead."""
+        ahead: deque[SpeechLine] = deque()
+        for line in script.lines:
+            text = self._on.text.utterance(line.text, code, symbols, manner) if line.text else None
+            ahead.append(SpeechLine(text, line.pause_ms))
             if len(ahead) > self._config.text_look_ahead:
                 yield ahead.popleft()
         yield from ahead
 
     @asynccontextmanager
     async def _job(
-        self, request: SynthesisRequest, voice: Voice, params: SpeechParams, texts: Iterator[TextRoutine], tally: _Tally
+        self, request: SynthesisRequest, voice: Voice, params: SpeechParams, lines: Iterator[SpeechLine], tally: _Tally
     ) -> AsyncIterator[Outbox]:
         """The request on the device thread. When the block ends, however it ends, the thread has let go of it."""
         worker, clock = self._on.worker, self._on.clock
         outbox = Outbox(voice.spec.sample_rate_hz, asyncio.get_running_loop(), worker.wake)
         job = worker.submit(
             request.request_id,
-            speak(voice, params, self._on.prompts.encode(voice, request.prompt), texts),
+            speak(voice, params, self._on.prompts.encode(voice, request.prompt), lines),
             outbox,
             rate_hz=voice.spec.sample_rate_hz,
             accepted_s=tally.playback.accepted_s,

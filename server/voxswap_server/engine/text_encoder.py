@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from voxswap_server.domain import CutMethod, Notice
+from voxswap_server.domain import CutMethod, Notice, SynthesisRequest
 from voxswap_server.engine.job import Await, DeviceCall, Tell, Work
 from voxswap_server.engine.networks import SharedNetworks
-from voxswap_server.errors import AssetMissing
+from voxswap_server.engine.voice import Voice
+from voxswap_server.errors import AssetMissing, RequestError, VoiceUnusable
 from voxswap_server.nn.bert import TextEncoder
-from voxswap_server.text.frontend import TextFrontend, Utterance
+from voxswap_server.text.frontend import Manner, Script, TextFrontend, Utterance
+from voxswap_server.text.pronunciations import lexicon
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,6 @@ class EncodedText:
 
 TextRoutine = Generator[Work, Any, EncodedText]
 
-_SAMPLE, _SAMPLE_SYMBOLS = "1.", "v2"
-"""A text that every language can read."""
 _WITH_FEATURES = "zh"
 """The one language whose runs have BERT features; all others have zeros (SPEC §2)."""
 
@@ -52,20 +52,26 @@ class TextEncoding:
         self._executor = executor
         self._networks = networks
 
-    async def warm(self, code: str) -> None:
-        """Loads a language's front-end, so that its first request does not wait for it."""
-        await asyncio.get_running_loop().run_in_executor(
-            self._executor, self._frontend.analyse, _SAMPLE, code, _SAMPLE_SYMBOLS
-        )
+    async def warm(self, language: str) -> None:
+        """Loads the front-end of en, zh, ja, ko or yue, so that its first request does not wait for it."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._frontend.warm_up, (language,))
 
-    async def segments(self, text: str, code: str, cut: CutMethod) -> list[str]:
+    async def script(self, text: str, code: str, cut: CutMethod) -> Script:
         """Cuts a text into utterances, off the event loop."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._frontend.segment, text, code, cut)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._frontend.script, text, code, cut)
 
-    def utterance(self, segment: str, code: str, symbols: str) -> TextRoutine:
+    async def manner(self, request: SynthesisRequest, voice: Voice) -> Manner:
+        """How a request wants its text read: its own pronunciations come before the voice's.
+
+        Raises:
+            RequestError: a pronunciation of the request cannot be read.
+            VoiceUnusable: one of the voice cannot.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._executor, _manner, request, voice)
+
+    def utterance(self, segment: str, code: str, symbols: str, manner: Manner) -> TextRoutine:
         """Starts the front-end on one utterance at once; the routine collects the result."""
-        return self._encoded(self._executor.submit(self._frontend.analyse, segment, code, symbols))
+        return self._encoded(self._executor.submit(self._frontend.analyse, segment, code, symbols, manner))
 
     def transcript(self, text: str, code: str, symbols: str) -> TextRoutine:
         """The same for the transcript of reference audio, which has rules of its own (SPEC §3)."""
@@ -89,6 +95,15 @@ class TextEncoding:
             return None
         features: Tensor = yield DeviceCall("bert", _run_bert, (encoder, utterance))
         return features
+
+
+def _manner(request: SynthesisRequest, voice: Voice) -> Manner:
+    symbols, manifest = voice.spec.symbols, voice.manifest
+    try:
+        own = lexicon([entry.spoken for entry in manifest.pronunciations], symbols)
+    except RequestError as error:
+        raise VoiceUnusable(manifest.voice_id, f"a pronunciation of its manifest: {error.message}") from error
+    return Manner(lexicon(request.pronunciations, symbols, below=own), request.spell_out)
 
 
 def _run_bert(calls: list[tuple[TextEncoder, Utterance]]) -> list[Tensor]:

@@ -10,7 +10,7 @@ import ToJyutping
 
 from voxswap_server.text.chinese.normalise import SpokenChinese
 from voxswap_server.text.lazy import Lazy
-from voxswap_server.text.reading import Reading
+from voxswap_server.text.reading import Reading, Text, parts_of
 
 _SYLLABLE = re.compile(r"([a-z]+)([1-6])")
 _ONSETS = "b c d f g gw h j k kw l m n ng p s t w z a aa ai ak ap at au e o oi ok on ong ou uk ung"
@@ -26,25 +26,30 @@ class CantoneseReader:
     def __init__(self) -> None:
         self._rules = Lazy(SpokenChinese)
 
-    def read(self, text: str, symbols: str) -> Reading:  # noqa: ARG002  # only one alphabet has Cantonese
-        norm_text, dropped = self._rules.get().normalise(text)
+    def read(self, text: Text, symbols: str, *, spell_out: bool = True) -> Reading:  # noqa: ARG002  # only one alphabet has Cantonese
+        normal = self._rules.get().normalise_parts(parts_of(text), spell_out=spell_out)
         phones: list[str] = []
         counts: list[int] = []
         unread: set[str] = set()
-        for char, syllables in ToJyutping.get_jyutping_list(norm_text):
-            said = _phones(char, syllables)
-            if not said:
+        for char, syllables in ToJyutping.get_jyutping_list(normal.text):
+            said = normal.given.get(len(counts), _phones(char, syllables))
+            if not said and len(counts) not in normal.given:
                 unread.add(char)
             phones.extend(said)
             counts.append(len(said))
-        return Reading(norm_text, tuple(phones), tuple(counts), dropped | unread)
+        return Reading(normal.text, tuple(phones), tuple(counts), normal.dropped | unread)
 
 
 def _phones(char: str, syllables: str | None) -> tuple[str, ...]:
     if syllables is None and char in _MARKS:
         return (char,)
+    return read_jyutping(syllables or "")
+
+
+def read_jyutping(syllables: str) -> tuple[str, ...]:
+    """Two phones for each syllable of Jyutping; what is none gives nothing."""
     said: list[str] = []
-    for syllable, tone in _SYLLABLE.findall(syllables or ""):
+    for syllable, tone in _SYLLABLE.findall(syllables):
         onset = _ONSET.match(syllable)
         if onset is not None:
             said += [f"Y{onset[0]}", f"Y{syllable[onset.end() :] or onset[0][-1]}{tone}"]

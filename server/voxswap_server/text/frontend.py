@@ -10,13 +10,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import groupby
 from typing import Final
 
 from voxswap_server.domain import CutMethod, Notice
-from voxswap_server.errors import RequestError, TextTooLong
-from voxswap_server.text import cuts
+from voxswap_server.errors import RequestError, TextTooLong, UnsupportedLanguage
+from voxswap_server.text import cuts, pauses
 from voxswap_server.text.lazy import Lazy
-from voxswap_server.text.reading import Reader, meaningful
+from voxswap_server.text.pronunciations import PLAIN, Lexicon, Piece, laid_over
+from voxswap_server.text.reading import Reader, Spoken, Text, meaningful
 from voxswap_server.text.runs import RunFinder
 from voxswap_server.text.symbols import SYMBOLS, UNKNOWN
 
@@ -58,6 +60,36 @@ class Utterance:
     """What of the text cannot be heard."""
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An utterance and the silence after it."""
+
+    text: str
+    """What `analyse` takes; "" where there is only silence."""
+    pause_ms: int | None = None
+    """As a mark of the text says; None is the usual pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What a text asks for, in order."""
+
+    lines: tuple[Line, ...]
+    notices: tuple[Notice, ...] = ()
+    """What of the text is in no line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a request wants its text to be read."""
+
+    lexicon: Lexicon = PLAIN
+    spell_out: bool = True
+    """Write numbers, dates, units and the like in words first."""
+
+
+_USUAL: Final = Manner()
+
 _READERS: Mapping[str, tuple[str, str]] = {
     "en": ("english", "EnglishReader"),
     "zh": ("chinese", "ChineseReader"),
@@ -70,6 +102,9 @@ _READERS: Mapping[str, tuple[str, str]] = {
 
 _LANGUAGES: Mapping[str, frozenset[str]] = {"v1": frozenset({"en", "zh", "ja"}), "v2": frozenset(_READERS)}
 """Which languages an alphabet has phones for."""
+
+_BY_CHARACTER = frozenset({"zh", "yue"})
+_CHINESE = re.compile("[\u4e00-\u9fa5]")
 
 _SAMPLES: Mapping[str, str] = {"en": "1 voxswapping qzx", "zh": "好", "ja": "良い", "ko": "좋다", "yue": "好"}
 """Texts that touch every resource of their language."""
@@ -114,13 +149,45 @@ class TextFrontend:
             raise RequestError("text holds nothing to speak: it has no letter or digit", field="text")
         return spoken
 
-    def analyse(self, segment: str, code: str, symbols: str) -> Utterance:
+    def script(self, text: str, code: str, cut: CutMethod, *, collapse: bool = True) -> Script:
+        """Cuts a text into utterances, and at its marks of silence (see `pauses`).
+
+        A mark sets the pause after what is said before it, in place of the usual one; marks in a row add up.
+
+        Args:
+            text: as the caller wrote it.
+            code: upstream's language code.
+            cut: where to cut between the marks.
+            collapse: as in `segment`.
+
+        Raises:
+            RequestError: the text holds nothing to speak, or a mark is wrong.
+        """
+        lines: list[Line] = []
+        parts = pauses.split(text)
+        for part in parts:
+            if isinstance(part, str):
+                speaks = _LETTER.search(part) is not None
+                lines += (
+                    [Line(segment) for segment in self.segment(part, code, cut, collapse=collapse)] if speaks else []
+                )
+            else:
+                before = lines.pop() if lines else Line("")
+                lines.append(Line(before.text, (before.pause_ms or 0) + part.ms))
+        spoken = [line.text for line in lines if line.text]
+        if not spoken:
+            raise RequestError("text holds nothing to speak: it has no letter or digit", field="text")
+        written = "".join(part for part in parts if isinstance(part, str))
+        return Script(tuple(lines), self.left_out(written, spoken))
+
+    def analyse(self, segment: str, code: str, symbols: str, manner: Manner = _USUAL) -> Utterance:
         """Phones of one utterance.
 
         Args:
             segment: one piece that `segment` gave.
             code: upstream's language code.
             symbols: the alphabet of the voice, "v1" or "v2".
+            manner: pronunciations and whether to spell out.
 
         Raises:
             RequestError: nothing in it can be read in this language.
@@ -131,16 +198,22 @@ class TextFrontend:
                 f"one utterance has {len(segment)} characters; at most {LONGEST_CHARS} can be read in one go",
                 field="text",
             )
-        utterance = self._analyse(segment, code, symbols)
+        utterance = self._analyse(segment, code, symbols, manner)
         if len(utterance.phones) < _SHORTEST_PHONES:
-            utterance = self._analyse(f".{segment}", code, symbols)
+            utterance = self._analyse(f".{segment}", code, symbols, manner)
         if all(_SOUNDLESS.issuperset(run.phones) for run in utterance.runs):
             raise RequestError(f"text {segment[:40]!r} holds nothing that {code!r} can read", field="text")
         return utterance
 
     def warm_up(self, languages: Iterable[str]) -> None:
-        """Loads all that these languages (en, zh, ja, ko, yue) need, so that their first text does not wait for it."""
+        """Loads all that these languages (en, zh, ja, ko, yue) need, so that their first text does not wait for it.
+
+        Raises:
+            UnsupportedLanguage: one of them has no reader.
+        """
         for language in languages:
+            if language not in _READERS:
+                raise UnsupportedLanguage(f"no front-end reads {language!r}; choices: {', '.join(_READERS)}")
             self.read(_SAMPLES[language], language, "v2")
         self._run_finder.runs("好", "auto")
 
@@ -149,16 +222,17 @@ class TextFrontend:
         lost = Counter(text) - Counter("".join(segments))
         return _notices(meaningful("".join(lost)))
 
-    def read(self, text: str, language: str, symbols: str) -> tuple[Run, frozenset[str]]:
+    def read(self, text: Text, language: str, symbols: str, *, spell_out: bool = True) -> tuple[Run, frozenset[str]]:
         """One run of one language, and its meaningful characters that are not spoken.
 
         Args:
             text: the run.
             language: en, zh, ja, ko or yue; the alphabet must speak it.
             symbols: "v1" or "v2".
+            spell_out: write numbers and the like in words first.
         """
         alphabet = SYMBOLS[symbols]
-        reading = self._readers[language].get().read(text, symbols)
+        reading = self._readers[language].get().read(text, symbols, spell_out=spell_out)
         known = tuple(phone if phone in alphabet else UNKNOWN for phone in reading.phones)
         return Run(language, reading.norm_text, known, reading.word2ph), reading.dropped
 
@@ -173,15 +247,21 @@ class TextFrontend:
             text += cuts.final_stop(code)
         return self.analyse(text, code, symbols)
 
-    def _analyse(self, segment: str, code: str, symbols: str) -> Utterance:
+    def _analyse(self, segment: str, code: str, symbols: str, manner: Manner) -> Utterance:
         runs: list[Run] = []
         dropped: set[str] = set()
-        plain = _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), _BLANKS.sub(" ", segment))
-        for language, text in self._run_finder.runs(plain, code):
-            if language not in _LANGUAGES[symbols]:
-                dropped |= meaningful(text)
+        plain = _BLANKS.sub(" ", segment)
+        if manner.spell_out:
+            plain = _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), plain)
+        for language, parts in _grouped(laid_over(self._run_finder.runs(plain, code), manner.lexicon), symbols):
+            if isinstance(parts, Spoken):
+                runs.append(Run(language, parts.phrase, parts.phones, None))
                 continue
-            run, unread = self.read(text, language, symbols)
+            if language not in _LANGUAGES[symbols]:
+                dropped |= meaningful("".join(part for part in parts if isinstance(part, str)))
+                continue
+            text = parts[0] if len(parts) == 1 and isinstance(parts[0], str) else parts
+            run, unread = self.read(text, language, symbols, spell_out=manner.spell_out)
             runs.append(run)
             dropped |= unread
         return Utterance(
@@ -191,6 +271,32 @@ class TextFrontend:
             runs=tuple(runs),
             notices=_notices(frozenset(dropped)),
         )
+
+
+def _grouped(pieces: Iterable[Piece], symbols: str) -> Iterator[tuple[str, tuple[str | Spoken, ...] | Spoken]]:
+    """Neighbours of one language together; a phrase that its language cannot hold is a run by itself.
+
+    Mandarin and Cantonese are read by character, so a phrase without one has no place among them.
+    """
+    for (language, alone), group in groupby(pieces, lambda piece: (piece[0], _stands_alone(piece, symbols))):
+        parts = [part for _, part in group]
+        if alone:
+            yield from ((language, part) for part in parts if isinstance(part, Spoken))
+            continue
+        joined: list[str | Spoken] = []
+        for part in parts:
+            if joined and isinstance(part, str) and isinstance(joined[-1], str):
+                joined[-1] += part
+            else:
+                joined.append(part)
+        yield language, tuple(joined)
+
+
+def _stands_alone(piece: Piece, symbols: str) -> bool:
+    language, part = piece
+    if isinstance(part, str):
+        return False
+    return language not in _LANGUAGES[symbols] or (language in _BY_CHARACTER and _CHINESE.search(part.phrase) is None)
 
 
 def _bounded(piece: str) -> Iterator[str]:

@@ -12,8 +12,8 @@ from itertools import pairwise
 
 import pyopenjtalk
 
-from voxswap_server.text.reading import Reading, meaningful
-from voxswap_server.text.symbols import SYMBOLS
+from voxswap_server.text.reading import Reading, Spoken, Text, meaningful, parts_of
+from voxswap_server.text.symbols import SYMBOLS, SymbolTable
 
 _WORD = "A-Za-z0-9々\\u3040-\\u30ff\\u4e00-\\u9fff\\uff11-\\uff19\\uff21-\\uff3a\\uff41-\\uff5a\\uff66-\\uff9d"
 _MARK = re.compile(f"([^{_WORD}])")
@@ -46,21 +46,36 @@ class _Label:
 class JapaneseReader:
     """Reads Japanese; OpenJTalk loads at the first text. Any thread may call it."""
 
-    def read(self, text: str, symbols: str) -> Reading:
-        norm_text = _REPEATED_MARK.sub(r"\1", text)
+    def read(self, text: Text, symbols: str, *, spell_out: bool = True) -> Reading:
+        norm_text, unread = "", ""
         phones: list[str] = []
-        pieces = _MARK.split(norm_text.replace("％", "パーセント").lower())
-        alphabet = SYMBOLS[symbols]
-        unread = ""
-        for words, mark in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
-            said = _say(words)
+        for part in parts_of(text):
+            if isinstance(part, Spoken):
+                norm_text += part.phrase
+                phones.extend(part.phones)
+                continue
+            written = _REPEATED_MARK.sub(r"\1", part)
+            norm_text += written
+            said, lost = _read(written.replace("％", "パーセント") if spell_out else written, SYMBOLS[symbols])
             phones.extend(said)
-            if not said:
-                unread += words
-            if mark and mark != " ":
-                phones.append(mark.translate(_MARKS))
-                unread += "" if phones[-1] in alphabet else mark
+            unread += lost
         return Reading(norm_text, tuple(phones), dropped=meaningful(unread))
+
+
+def _read(text: str, alphabet: SymbolTable) -> tuple[list[str], str]:
+    """Phones and marks, and what has none."""
+    pieces = _MARK.split(text.lower())
+    phones: list[str] = []
+    unread = ""
+    for words, mark in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
+        said = _say(words)
+        phones.extend(said)
+        if not said:
+            unread += words
+        if mark and mark != " ":
+            phones.append(mark.translate(_MARKS))
+            unread += "" if phones[-1] in alphabet else mark
+    return phones, unread
 
 
 def _say(words: str) -> list[str]:

@@ -19,7 +19,7 @@ import mecab
 from jamo import h2j, j2hcj
 
 from voxswap_server.text.lazy import Lazy
-from voxswap_server.text.reading import Reading, meaningful
+from voxswap_server.text.reading import Reading, Spoken, Text, meaningful, parts_of
 from voxswap_server.text.symbols import SYMBOLS
 
 _PACKAGE = "g2pk2"
@@ -67,13 +67,13 @@ class _Rules:
         self._morphemes = mecab.MeCab()
         self._one_at_a_time = Lock()
 
-    def pronounce(self, text: str) -> str:
-        """Spells Hangul as it sounds; digits become words."""
+    def pronounce(self, text: str, *, spell_out: bool = True) -> str:
+        """Spells Hangul as it sounds; digits become words if they are spelt out."""
         for written, spoken in self._idioms:
             text = written.sub(spoken, text)
         with self._one_at_a_time:  # a MeCab tagger keeps the sentence it works on
             text = self._utils.annotate(text, self._morphemes)
-        sounds = h2j(self._numerals.convert_num(text))
+        sounds = h2j(self._numerals.convert_num(text) if spell_out else text)
         for rule in self._special:
             sounds = rule(sounds, False, False)
         sounds = re.sub("/[PJEB]", "", sounds)
@@ -111,15 +111,29 @@ class KoreanReader:
     def __init__(self) -> None:
         self._rules = Lazy(_Rules)
 
-    def read(self, text: str, symbols: str) -> Reading:
-        unread = "".join(_OLD_LETTER.findall(text))
-        sounds = self._rules.get().pronounce(_OLD_LETTER.sub("", text).translate(_SPELT))
-        letters = j2hcj(h2j(sounds)).translate(_PARTS)
-        letters = _LAST_LETTER.sub(r"\1.", _SIDE_BY_SIDE.sub(r"\1 ㄴ", letters)).translate(_MARKS)
-        alphabet = SYMBOLS[symbols]
-        unread += "".join(letter for letter in letters if letter not in alphabet)
-        phones = tuple(letter if letter in alphabet else _OTHER_MARK for letter in letters)
-        return Reading(text, phones, dropped=meaningful(unread))
+    def read(self, text: Text, symbols: str, *, spell_out: bool = True) -> Reading:
+        alphabet, parts = SYMBOLS[symbols], parts_of(text)
+        unread = ""
+        phones: list[str] = []
+        for place, part in enumerate(parts, 1):
+            if isinstance(part, Spoken):
+                phones.extend(part.phones)
+                continue
+            letters = self._letters(part, spell_out=spell_out)
+            if place == len(parts):
+                letters = _LAST_LETTER.sub(r"\1.", letters)
+            letters = letters.translate(_MARKS)
+            unread += "".join(_OLD_LETTER.findall(part))
+            unread += "".join(letter for letter in letters if letter not in alphabet)
+            phones.extend(letter if letter in alphabet else _OTHER_MARK for letter in letters)
+        if phones and isinstance(parts[-1], Spoken) and _LAST_LETTER.fullmatch(phones[-1]):
+            phones.append(".")
+        norm_text = "".join(part if isinstance(part, str) else part.phrase for part in parts)
+        return Reading(norm_text, tuple(phones), dropped=meaningful(unread))
+
+    def _letters(self, text: str, *, spell_out: bool) -> str:
+        sounds = self._rules.get().pronounce(_OLD_LETTER.sub("", text).translate(_SPELT), spell_out=spell_out)
+        return _SIDE_BY_SIDE.sub(r"\1 ㄴ", j2hcj(h2j(sounds)).translate(_PARTS))
 
 
 __all__ = ["KoreanReader"]

@@ -57,6 +57,12 @@ def _second_table() -> tuple[str, ...]:
     return (*_first_table(), *_PITCH_MARKS.split(), *korean, *sorted(f"Y{part}" for part in jyutping))
 
 
+ARPABET: Final = frozenset(_ARPABET_CONSONANTS.split()) | _toned(_ARPABET_VOWELS, range(3))
+"""Phones of an English pronunciation: vowels carry their stress, 0 to 2."""
+PINYIN: Final = frozenset(_MANDARIN_INITIALS.split()) | _toned(_MANDARIN_FINALS, range(1, 6))
+"""Phones of a Mandarin syllable."""
+
+
 @dataclass(frozen=True, slots=True)
 class SymbolTable:
     """One alphabet: `names[i]` is the phone of embedding row `i`."""

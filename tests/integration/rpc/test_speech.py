@@ -227,9 +227,7 @@ async def test_live_streams_are_not_built_yet_and_say_so(rig, refused):
     [
         {"exact": True},
         {"super_sampling": True},
-        {"text_normalization": text_pb2.TEXT_NORMALIZATION_OFF},
         {"timestamp_types": [synthesis_pb2.TIMESTAMP_TYPE_WORD]},
-        {"custom_pronunciations": [text_pb2.CustomPronunciation(phrase="a", pronunciation="EY1")]},
     ],
     ids=lambda config: next(iter(config)),
 )

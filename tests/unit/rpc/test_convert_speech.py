@@ -9,8 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxswap.v1 import audio_pb2, synthesis_pb2, text_pb2
-from voxswap_server.domain import AudioChunk, AudioEncoding, CutMethod, Language, LanguageMode, SynthesisDone
-from voxswap_server.errors import InvalidFields, NotBuilt
+from voxswap_server.domain import (
+    AudioChunk,
+    AudioEncoding,
+    CutMethod,
+    Language,
+    LanguageMode,
+    PhoneticEncoding,
+    Pronunciation,
+    SynthesisDone,
+)
+from voxswap_server.errors import InvalidFields, NotBuilt, RequestError
 from voxswap_server.rpc.convert import events, speech
 from voxswap_server.rpc.convert.fields import ID_PATTERN
 
@@ -50,6 +59,7 @@ def test_every_value_of_every_enum_is_known():
         (speech.ENCODINGS, audio_pb2.AudioEncoding),
         (speech.CUT_METHODS, text_pb2.CutMethod),
         (speech.NORMALIZATIONS, text_pb2.TextNormalization),
+        (speech.PHONETIC_ENCODINGS, text_pb2.PhoneticEncoding),
         ({0: None} | speech.TIMESTAMP_TYPES, synthesis_pb2.TimestampType),
     ):
         assert set(table) == set(enum.values())
@@ -141,6 +151,45 @@ def test_violations_come_before_what_is_not_built():
     assert list(violations(exact=True, pause_ms=-1)) == ["config.pause_ms"]
     with pytest.raises(NotBuilt, match=r"config\.exact, config\.super_sampling"):
         convert(exact=True, super_sampling=True)
+
+
+def said(phrase="word", pronunciation="N", **more):
+    return text_pb2.CustomPronunciation(phrase=phrase, pronunciation=pronunciation, **more)
+
+
+def test_pronunciations_and_the_normaliser_reach_the_engine():
+    asked = convert(
+        custom_pronunciations=[said(" Nikki ", "N IH1", phonetic_encoding=text_pb2.PHONETIC_ENCODING_ARPABET), said()],
+        text_normalization=text_pb2.TEXT_NORMALIZATION_OFF,
+    )
+    assert asked.pronunciations == (
+        Pronunciation("Nikki", "N IH1", PhoneticEncoding.ARPABET),
+        Pronunciation("word", "N", PhoneticEncoding.PHONES),
+    )
+    assert not asked.spell_out
+    assert convert().spell_out
+    assert convert(text_normalization=text_pb2.TEXT_NORMALIZATION_ON).spell_out
+
+
+@pytest.mark.parametrize(
+    ("given_", "fields"),
+    [
+        ([said(phrase="  ")], ["[0].phrase"]),
+        ([said(), said("other", "")], ["[1].pronunciation"]),
+        ([said("x" * 101, "N" * 501)], ["[0].phrase", "[0].pronunciation"]),
+        ([said("Word"), said("wORD")], ["[1].phrase"]),
+        ([said(phonetic_encoding=9)], ["[0].phonetic_encoding"]),
+        ([said(str(number)) for number in range(201)], [""]),
+    ],
+    ids=["blank phrase", "no phones", "too long", "twice", "unknown alphabet", "too many"],
+)
+def test_a_bad_pronunciation_is_refused_by_its_place(given_, fields):
+    assert list(violations(custom_pronunciations=given_)) == [f"config.custom_pronunciations{name}" for name in fields]
+
+
+def test_the_engines_word_on_a_pronunciation_names_its_place():
+    error = RequestError("no phone", field="custom_pronunciations[3].pronunciation")
+    assert speech.field_path(error) == "config.custom_pronunciations[3].pronunciation"
 
 
 @given(st.text(max_size=80))

@@ -7,7 +7,9 @@ from voxswap_server.domain import (
     AudioEncoding,
     AudioFormat,
     CutMethod,
+    PhoneticEncoding,
     Prompt,
+    Pronunciation,
     SamplingParams,
     SynthesisRequest,
 )
@@ -42,6 +44,15 @@ NORMALIZATIONS: Mapping[int, bool] = {
     text_pb2.TEXT_NORMALIZATION_OFF: False,
 }
 
+PHONETIC_ENCODINGS: Mapping[int, PhoneticEncoding] = {
+    text_pb2.PHONETIC_ENCODING_UNSPECIFIED: PhoneticEncoding.PHONES,
+    text_pb2.PHONETIC_ENCODING_PHONES: PhoneticEncoding.PHONES,
+    text_pb2.PHONETIC_ENCODING_PINYIN: PhoneticEncoding.PINYIN,
+    text_pb2.PHONETIC_ENCODING_KANA: PhoneticEncoding.KANA,
+    text_pb2.PHONETIC_ENCODING_ARPABET: PhoneticEncoding.ARPABET,
+    text_pb2.PHONETIC_ENCODING_JYUTPING: PhoneticEncoding.JYUTPING,
+}
+
 TIMESTAMP_TYPES: Mapping[int, int] = {value: value for value in synthesis_pb2.TimestampType.values() if value}
 
 FIELD_PATHS: Mapping[str, str] = {
@@ -59,6 +70,9 @@ FIELD_PATHS: Mapping[str, str] = {
 """From the names that the engine gives fields to those of a request."""
 
 MAX_AUXILIARY = 8
+MAX_PRONUNCIATIONS = 200
+MAX_PHRASE_CHARACTERS = 100
+MAX_PRONUNCIATION_CHARACTERS = 500
 VOCABULARY_TOKENS = 1025
 """Of the largest T2S there is; a smaller one keeps all it has."""
 
@@ -67,6 +81,8 @@ def field_path(error: RequestError) -> str:
     """The field of a request that an error of the engine is about."""
     unnamed = "prompt.audio" if isinstance(error, BadReferenceAudio) else ""
     field = error.field or unnamed
+    if field.startswith("custom_pronunciations["):
+        return f"config.{field}"
     return FIELD_PATHS.get(field, field)
 
 
@@ -96,34 +112,57 @@ def to_synthesis(
                 "config.cut_method", config.cut_method, text_pb2.CutMethod.DESCRIPTOR, CUT_METHODS
             ),
             sample_steps=_to_steps(fields, config),
+            pronunciations=_to_pronunciations(fields, config),
+            spell_out=fields.choice(
+                "config.text_normalization",
+                config.text_normalization,
+                text_pb2.TextNormalization.DESCRIPTOR,
+                NORMALIZATIONS,
+            ),
             deadline_s=deadline_s,
             unary=unary,
-        )
-        normalize = fields.choice(
-            "config.text_normalization",
-            config.text_normalization,
-            text_pb2.TextNormalization.DESCRIPTOR,
-            NORMALIZATIONS,
         )
         for index, kind in enumerate(config.timestamp_types):
             fields.choice(
                 f"config.timestamp_types[{index}]", kind, synthesis_pb2.TimestampType.DESCRIPTOR, TIMESTAMP_TYPES
             )
-    _refuse_unbuilt(config, normalize=normalize)
+    _refuse_unbuilt(config)
     return request
 
 
-def _refuse_unbuilt(config: synthesis_pb2.SpeechConfig, *, normalize: bool) -> None:
+def _refuse_unbuilt(config: synthesis_pb2.SpeechConfig) -> None:
     asked = {
         "exact": config.exact,
         "super_sampling": config.super_sampling,
-        "custom_pronunciations": bool(config.custom_pronunciations),
-        "text_normalization": not normalize,
         "timestamp_types": bool(config.timestamp_types),
     }
     unbuilt = [f"config.{name}" for name, used in asked.items() if used]
     if unbuilt:
         raise NotBuilt(f"this release cannot do {', '.join(unbuilt)} yet; leave it unset")
+
+
+def _to_pronunciations(fields: Fields, config: synthesis_pb2.SpeechConfig) -> tuple[Pronunciation, ...]:
+    name, given = "config.custom_pronunciations", config.custom_pronunciations
+    fields.at_most(name, len(given), MAX_PRONUNCIATIONS, "pronunciations")
+    first: dict[str, int] = {}
+    found = []
+    for index, one in enumerate(given[:MAX_PRONUNCIATIONS]):
+        at = f"{name}[{index}]"
+        phrase, said = one.phrase.strip(), one.pronunciation.strip()
+        fields.require(f"{at}.phrase", given=bool(phrase))
+        fields.at_most(f"{at}.phrase", len(phrase), MAX_PHRASE_CHARACTERS, "characters")
+        fields.require(f"{at}.pronunciation", given=bool(said))
+        fields.at_most(f"{at}.pronunciation", len(said), MAX_PRONUNCIATION_CHARACTERS, "characters")
+        if first.setdefault(phrase.casefold(), index) != index:
+            fields.reject(f"{at}.phrase", f"{phrase[:80]!r} has a pronunciation already, at {first[phrase.casefold()]}")
+        encoding = fields.choice(
+            f"{at}.phonetic_encoding",
+            one.phonetic_encoding,
+            text_pb2.PhoneticEncoding.DESCRIPTOR,
+            PHONETIC_ENCODINGS,
+        )
+        found.append(Pronunciation(phrase, said, encoding))
+    return tuple(found)
 
 
 def _to_format(fields: Fields, audio: audio_pb2.AudioConfig) -> AudioFormat:

@@ -8,9 +8,9 @@ import re
 
 from voxswap_server.text.chinese import pinyin
 from voxswap_server.text.chinese.normalise import SpokenChinese
-from voxswap_server.text.chinese.words import WordReader
+from voxswap_server.text.chinese.words import Syllable, WordReader
 from voxswap_server.text.lazy import Lazy
-from voxswap_server.text.reading import Reading
+from voxswap_server.text.reading import Reading, Text, parts_of
 
 _AFTER_MARK = re.compile(r"(?<=[!?…,.\-])\s*")
 _PAUSES = {"￥": "SP2", "^": "SP3"}
@@ -24,23 +24,29 @@ class ChineseReader:
         self._rules = Lazy(SpokenChinese)
         self._words = Lazy(WordReader)
 
-    def read(self, text: str, symbols: str) -> Reading:  # noqa: ARG002  # both alphabets hold the same Mandarin phones
-        pause = next((mark for mark in _PAUSES if mark in text), "")
-        norm_text, dropped = self._rules.get().normalise(text.replace(pause, ",") if pause else text)
+    def read(self, text: Text, symbols: str, *, spell_out: bool = True) -> Reading:  # noqa: ARG002  # both alphabets hold the same Mandarin phones
+        parts = parts_of(text)
+        written = "".join(part for part in parts if isinstance(part, str))
+        pause = next((mark for mark in _PAUSES if mark in written), "")
+        if pause:
+            parts = tuple(part.replace(pause, ",") if isinstance(part, str) else part for part in parts)
+        normal = self._rules.get().normalise_parts(parts, spell_out=spell_out)
         phones: list[str] = []
         counts: list[int] = []
-        for sentence in filter(str.strip, _AFTER_MARK.split(norm_text)):
+        for sentence in filter(str.strip, _AFTER_MARK.split(normal.text)):
             for syllable in self._words.get().syllables(sentence):
-                said = (
-                    (syllable.initial,)
-                    if syllable.initial == syllable.final
-                    else pinyin.phones(syllable.initial, syllable.final)
-                )
+                said = normal.given.get(len(counts), _phones(syllable))
                 phones.extend(said)
                 counts.append(len(said))
         if pause:
             phones = [_PAUSES[pause] if phone == "," else phone for phone in phones]
-        return Reading(norm_text, tuple(phones), tuple(counts), dropped)
+        return Reading(normal.text, tuple(phones), tuple(counts), normal.dropped)
+
+
+def _phones(syllable: Syllable) -> tuple[str, ...]:
+    if syllable.initial == syllable.final:
+        return (syllable.initial,)
+    return pinyin.phones(syllable.initial, syllable.final)
 
 
 __all__ = ["ChineseReader"]

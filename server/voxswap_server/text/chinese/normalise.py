@@ -5,13 +5,14 @@ the rules that the package lacks (sums, powers, version numbers), are those of t
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from misaki.zh_normalization import TextNormalizer, chronology, constants, num, phonecode, quantifier
 from misaki.zh_normalization.char_convert import tranditional_to_simplified
 
-from voxswap_server.text.reading import meaningful
+from voxswap_server.text.reading import Spoken, meaningful
 
 _MARKS: Final = str.maketrans("：；，。！？\n·、$/—~～", ",,,.!?.,,.,-……")
 _SAME_SOUND: Final = str.maketrans("嗯呣", "恩母")
@@ -20,6 +21,7 @@ _TRAILING_OFF = "\ue000"
 _ELLIPSIS = re.compile(r"…|(?<![0-9])[~～]|[~～](?![0-9])")
 _SILENT = re.compile(r"[ —《》【】<>{}()（）#&@“”^_|\\]")
 _UNREADABLE = re.compile(r"[^\u4e00-\u9fa5!?…,.\-]+")
+_NOT_CHINESE = re.compile(r"[^\u4e00-\u9fa5]+")
 _REPEATED_MARK = re.compile(r"([!?…,.\-])[!?…,.\-]+")
 
 _POWERS: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹ˣʸⁿ", "0123456789xyn")
@@ -76,6 +78,16 @@ _RULES: Final[tuple[Rule, ...]] = (
 """In the order that the models' text went through."""
 
 
+@dataclass(frozen=True, slots=True)
+class NormalParts:
+    """A normalised text of which some characters have their phones already."""
+
+    text: str
+    given: Mapping[int, tuple[str, ...]]
+    """Place in `text` → phones."""
+    dropped: frozenset[str]
+
+
 class SpokenChinese(TextNormalizer):  # type: ignore[misc]  # the package ships no types
     """The rules in our order. Keeps no state between calls."""
 
@@ -84,11 +96,26 @@ class SpokenChinese(TextNormalizer):  # type: ignore[misc]  # the package ships 
             sentence = rule(sentence)
         return str(self._post_replace(sentence))
 
-    def normalise(self, text: str) -> tuple[str, frozenset[str]]:
+    def normalise(self, text: str, *, spell_out: bool = True) -> tuple[str, frozenset[str]]:
         """Returns the text in Chinese characters and `! ? … , . -`, and the meaningful characters that it lost."""
         kept = _SILENT.sub("", _ELLIPSIS.sub(_TRAILING_OFF, text.replace(_TRAILING_OFF, "")))
         sentences = self.SENTENCE_SPLITOR.sub(r"\1\n", kept).split("\n")
-        spoken = "".join(self.normalize_sentence(sentence.strip()) for sentence in sentences)
+        write = self.normalize_sentence if spell_out else tranditional_to_simplified
+        spoken = "".join(write(sentence.strip()) for sentence in sentences)
         spoken = spoken.replace(_TRAILING_OFF, "…").replace("...", "…").translate(_SAME_SOUND).translate(_MARKS)
         dropped = meaningful("".join(_UNREADABLE.findall(spoken)))
         return _REPEATED_MARK.sub(r"\1", _UNREADABLE.sub("", spoken)), dropped
+
+    def normalise_parts(self, parts: Iterable[str | Spoken], *, spell_out: bool = True) -> NormalParts:
+        """The same of a text with given phrases in it. A phrase has at least one Chinese character."""
+        norm_text, dropped = "", frozenset[str]()
+        given: dict[int, tuple[str, ...]] = {}
+        for part in parts:
+            if isinstance(part, Spoken):
+                written = _NOT_CHINESE.sub("", tranditional_to_simplified(part.phrase))
+                given.update(enumerate(part.shared_out(len(written)), len(norm_text)))
+            else:
+                written, lost = self.normalise(part, spell_out=spell_out)
+                dropped |= lost
+            norm_text += written
+        return NormalParts(norm_text, given, dropped)

@@ -11,10 +11,11 @@ from nltk.tokenize import TweetTokenizer
 from voxswap_server.text.english.normalise import normalise
 from voxswap_server.text.english.numbers import NumberReader
 from voxswap_server.text.english.words import WordReader
-from voxswap_server.text.reading import Reading
+from voxswap_server.text.reading import Reading, Spoken, Text, parts_of
 from voxswap_server.text.symbols import SYMBOLS
 
 _HAS_LETTER = re.compile("[a-z]", re.IGNORECASE)
+_POSSESSIVE_END = re.compile(r"'s(?![A-Za-z'])", re.IGNORECASE)
 _SHORTEST_PHONES = 4
 
 
@@ -25,14 +26,28 @@ class EnglishReader:
         self._numbers = NumberReader()
         self._words = WordReader()
 
-    def read(self, text: str, symbols: str) -> Reading:
-        norm_text, dropped = normalise(text, self._numbers)
+    def read(self, text: Text, symbols: str, *, spell_out: bool = True) -> Reading:
         alphabet = SYMBOLS[symbols]
+        norm_text, dropped = "", frozenset[str]()
         phones: list[str] = []
-        for token in TweetTokenizer().tokenize(norm_text):
-            phones.extend(phone for phone in self._token(token) if phone != "UW")
+        given: tuple[str, ...] = ()
+        for part in parts_of(text):
+            if isinstance(part, Spoken):
+                norm_text += part.phrase
+                given = part.phones
+                phones.extend(given)
+                continue
+            written, lost = normalise(part, self._numbers, spell_out=spell_out)
+            norm_text, dropped = norm_text + written, dropped | lost
+            owned = _POSSESSIVE_END.match(written) if given else None
+            if owned is not None:
+                phones.extend(self._words.owner(given)[len(given) :])
+                written = written[owned.end() :]
+            for token in TweetTokenizer().tokenize(written):
+                phones.extend(phone for phone in self._token(token) if phone != "UW")
+            given = ()
         spoken = [phone if phone in alphabet else "-" if phone == "'" else phone for phone in phones]
-        if len(spoken) < _SHORTEST_PHONES:
+        if len(spoken) < _SHORTEST_PHONES and isinstance(text, str):
             spoken.insert(0, ",")
         return Reading(norm_text, tuple(spoken), dropped=dropped)
 

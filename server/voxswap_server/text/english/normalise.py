@@ -19,17 +19,19 @@ _INNER_CAPITAL = re.compile(r"(?<!^)(?<!\s)([A-Z])")
 _REPEATED_MARK = re.compile(r"([!?…,.\-\s])[!?…,.\-]+")
 
 
-def normalise(text: str, numbers: NumberReader) -> tuple[str, frozenset[str]]:
+def normalise(text: str, numbers: NumberReader, *, spell_out: bool = True) -> tuple[str, frozenset[str]]:
     """Returns the text as it is spoken, and the meaningful characters that it lost.
 
     A capital inside a word is set apart ("NASA" is read by letters, "MacDowell" as two words); after a mark or a
     blank, further marks go.
     """
-    text = numbers.expand(text.translate(_ASIAN_STOPS))
-    decomposed = unicodedata.normalize("NFD", text.replace("%", " percent"))
+    text = text.translate(_ASIAN_STOPS)
+    if spell_out:
+        text = numbers.expand(text).replace("%", " percent")
+    decomposed = unicodedata.normalize("NFD", text)
     text = "".join(char for char in decomposed if unicodedata.category(char) != "Mn")
     dropped = meaningful("".join(_UNREADABLE.findall(text)))
     text = _UNREADABLE.sub("", text)
-    for pattern, spoken in _ABBREVIATIONS:
+    for pattern, spoken in _ABBREVIATIONS if spell_out else ():
         text = pattern.sub(spoken, text)
     return _REPEATED_MARK.sub(r"\1", _INNER_CAPITAL.sub(r" \1", text)), dropped

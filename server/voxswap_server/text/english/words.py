@@ -82,14 +82,15 @@ class WordReader:
             return tuple(phone for letter in word for phone in self.letter("A" if letter == "a" else letter))
         possessive = _POSSESSIVE.fullmatch(word)
         if possessive is not None:
-            return self._owner(self.phones(possessive[1]))
+            return self.owner(self.phones(possessive[1]))
         parts = self._segmenter.get().segment(word)
         if len(parts) == 1:
             return self._speller.get().phones(word)
         return tuple(phone for part in parts for phone in self.phones(part))
 
     @staticmethod
-    def _owner(phones: Phones) -> Phones:
+    def owner(phones: Phones) -> Phones:
+        """Phones of a word with the possessive's s."""
         if phones and phones[-1] in _UNVOICED:
             return (*phones, "S")
         return (*phones, "AH0", "Z") if phones and phones[-1] in _SIBILANT else (*phones, "Z")
