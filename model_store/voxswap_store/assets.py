@@ -33,8 +33,14 @@ class AssetSpec:
     needed_for: str
     usual_place: str
     """Where GPT-SoVITS keeps it, below `pretrained_models`; or what it is called where it is published."""
-    remedy: str = "run `voxswap assets import DIR` on a pretrained_models folder"
-    """How to get it."""
+    by_hand: str = "a pretrained_models folder"
+    """What it can be imported from where there is no network."""
+
+    @property
+    def remedy(self) -> str:
+        """How to get it."""
+        fetch, without = f"run `voxswap assets fetch {self.name}`", f"`voxswap assets import DIR` on {self.by_hand}"
+        return f"{fetch}, or without a network {without}"
 
 
 _ROWS: Final = (
@@ -52,8 +58,7 @@ _ROWS: Final = (
         "ECAPA-TDNN",
         "telling who is heard (speaker embeddings)",
         "spkrec-ecapa-voxceleb/",
-        "run `voxswap assets fetch ecapa`, or without a network `voxswap assets import DIR` on a folder that holds "
-        "SpeechBrain's hyperparams.yaml and embedding_model.ckpt",
+        "a folder that holds SpeechBrain's hyperparams.yaml and embedding_model.ckpt",
     ),
 )
 ASSETS: Final[Mapping[str, AssetSpec]] = MappingProxyType({row.name: row for row in _ROWS})

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from voxswap_server.cli.errors import told_plainly
 from voxswap_server.cli.storing import Store, bars, root_of
+from voxswap_server.errors import RequestError
 
 assets = typer.Typer(no_args_is_help=True, help="The networks that all voices share: list, import, fetch, verify.")
 
@@ -55,24 +56,46 @@ def import_(
 @assets.command("fetch")
 @told_plainly
 def fetch(
-    name: Annotated[str, typer.Argument(help="Name of the network; only ecapa is published in a form that we import.")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names of networks, as `voxswap assets list` tells.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every network that is not installed yet.")] = False,
     hub: Annotated[
-        str | None, typer.Option(help="Its name on the Hugging Face Hub. Default: as the server's settings have it.")
+        str | None, typer.Option(help="Repository of the Hugging Face Hub, for one network that you have elsewhere.")
     ] = None,
     endpoint: Annotated[str | None, typer.Option(help="URL of a mirror of the Hub.")] = None,
     store: Store = None,
 ) -> None:
-    """Download a shared network and convert it; what is installed already is replaced.
+    """Download shared networks from the Hugging Face Hub and convert them.
 
-    Example: voxswap assets fetch ecapa
+    What breaks off goes on where it stopped when the command is given again. A network that is named is replaced where
+    it is installed already.
+
+    Examples: voxswap assets fetch hubert bert
+
+      voxswap assets fetch --all
     """
     from voxswap_server.settings import load_settings
+    from voxswap_store.assets import asset_states
     from voxswap_store.hub import fetch_asset
+    from voxswap_store.hub_sources import source_of
 
-    wanted = hub or load_settings().speakers.hub
-    with bars("assets") as progress:
-        state = fetch_asset(name, wanted, root_of(store), endpoint=endpoint, progress=progress)
-    typer.echo(f"imported {state.spec.name} of {wanted}: {state.spec.title}, {state.bytes_total / 1e6:.1f} MB")
+    if all_ == bool(names):
+        raise RequestError("give names of networks, or --all")
+    if hub is not None and len(names or ()) != 1:
+        raise RequestError("--hub goes with the name of one network")
+    root = root_of(store)
+    lacking = [state.spec.name for state in asset_states(root) if state.manifest is None]
+    repositories = {name: source_of(name).repository for name in names or lacking}
+    if "ecapa" in repositories and hub is None:
+        repositories["ecapa"] = load_settings().speakers.hub
+    for name, repository in repositories.items():
+        wanted = hub or repository
+        with bars(name) as progress:
+            state = fetch_asset(name, wanted, root, endpoint=endpoint, progress=progress)
+        typer.echo(f"imported {name} of {wanted}: {state.spec.title}, {state.bytes_total / 1e6:.1f} MB")
+    if not repositories:
+        typer.echo("every shared network is installed already")
 
 
 @assets.command("verify")

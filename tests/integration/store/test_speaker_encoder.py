@@ -301,13 +301,6 @@ def test_without_a_network_the_error_says_how_to_do_it_by_hand(tmp_path, monkeyp
         fetch_asset("ecapa", "somebody/encoder", tmp_path / "store")
 
 
-def test_only_what_is_published_can_be_fetched(tmp_path):
-    with pytest.raises(RequestError, match=r"hubert cannot be fetched, only ecapa.*voxswap assets import DIR"):
-        fetch_asset("hubert", "somebody/encoder", tmp_path)
-    with pytest.raises(RequestError, match="unknown asset 'nothing'"):
-        fetch_asset("nothing", "somebody/encoder", tmp_path)
-
-
 def test_the_command(hub, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "voxswap.toml").write_text('[speakers]\nhub = "somebody/encoder"\n')
