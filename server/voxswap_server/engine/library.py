@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from voxswap_server.domain import VoiceChanges, VoiceInfo, VoiceUpload
 from voxswap_server.engine.importing import PromptImport
 from voxswap_server.engine.residency.contract import VoiceState
-from voxswap_server.errors import AssetMissing, VoiceUnusable
+from voxswap_server.errors import VoiceUnusable
 from voxswap_server.logs import audit
 from voxswap_server.nn.specs import spec_of
 from voxswap_store.catalogue import BrokenVoice, Catalogue, VoiceEntry
@@ -73,12 +73,9 @@ class StoreLibrary:
         await self._residency.unload_voice(voice_id)
 
     def _import(self, upload: VoiceUpload) -> VoiceEntry:
-        request, check = ImportRequest.from_upload(upload), self._prompts.check_main
-        try:
-            return import_voice(request, self._catalogue.root, check_audio=check, encode_prompt=self._prompts.encode)
-        except AssetMissing:
-            # The voice is whole without its cached prompt: whoever speaks with it first is told what is missing.
-            return import_voice(request, self._catalogue.root, check_audio=check)
+        request, prompts = ImportRequest.from_upload(upload), self._prompts
+        root = self._catalogue.root
+        return import_voice(request, root, check_audio=prompts.check_main, encode_prompt=prompts.encode)
 
     def _info(self, entry: VoiceEntry | BrokenVoice) -> VoiceInfo:
         if isinstance(entry, BrokenVoice):
