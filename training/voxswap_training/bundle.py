@@ -12,18 +12,12 @@ import torch
 
 from voxswap_training.codes import Codebook
 from voxswap_training.export import write_content, write_sovits, write_t2s
-from voxswap_training.references import TRANSCRIPTS
 from voxswap_training.sovits import SovitsShape
 from voxswap_training.train_content import Listener, content_projection
 from voxswap_training.train_decoder import Trainee
 from voxswap_training.train_t2s import load
+from voxswap_training.voices import DESCRIPTIONS, TRANSCRIPTS
 
-_DESCRIPTIONS: Final = {
-    "amber": ("Amber", "A warm American woman."),
-    "slate": ("Slate", "A calm American man."),
-    "coral": ("Coral", "A clear British woman."),
-    "onyx": ("Onyx", "A deep British man."),
-}
 _SAMPLING: Final = {"top_k": 5, "top_p": 1.0, "temperature": 0.7, "repetition_penalty": 1.0}
 """The codes of a steady sound repeat, so repetition must cost nothing."""
 
@@ -64,7 +58,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _table() -> str:
     lines = ["[sampling]", *(f"{name} = {value}" for name, value in _SAMPLING.items())]
     for voice, transcript in TRANSCRIPTS.items():
-        name, description = _DESCRIPTIONS[voice]
+        name, description = DESCRIPTIONS[voice]
         fields = {"id": voice, "name": name, "description": description}
         fields |= {"reference": f"references/{voice}.flac", "transcript": transcript}
         lines += ["", "[[voice]]", *(f'{key} = "{value}"' for key, value in fields.items())]

@@ -17,9 +17,8 @@ import numpy as np
 from voxswap_training.entries import RATE_HZ, Entry
 from voxswap_training.teacher import Prosody, Teacher
 from voxswap_training.text import compose, is_dev, own_phrases, wordnet_examples
+from voxswap_training.voices import BUILT_IN
 
-BUILT_IN = {"amber": "af_heart", "slate": "am_michael", "coral": "bf_emma", "onyx": "bm_george"}
-"""Our voices and the teacher's voices that they learn from."""
 MIXED_SPEAKERS = 300
 _PEAK = 0.95
 

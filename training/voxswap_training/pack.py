@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from voxswap_training.alignment import phone_at_tokens
@@ -144,6 +143,8 @@ def compress_audio(
 
     A gap after each utterance keeps the codec from smearing one into the next.
     """
+    import soundfile
+
     rows = total = shard = 0
     gap = np.zeros(_GAP_SAMPLES, np.int16)
     while rows < len(entries) and total < limit_bytes:
@@ -176,5 +177,7 @@ def expand_audio(lines: Lines, folder: Path, target: Path, *, processes: int) ->
 
 
 def _decode(file: Path) -> NDArray[np.int16]:
+    import soundfile
+
     samples, _ = soundfile.read(file, dtype="int16")
     return samples

