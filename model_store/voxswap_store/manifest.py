@@ -237,7 +237,10 @@ def parse_manifest(text: str) -> VoiceManifest:
 
 def format_manifest(manifest: VoiceManifest) -> str:
     """The text of a `voice.toml`; `parse_manifest` gives the same manifest back."""
-    return tomli_w.dumps(_without_none(manifest.model_dump(mode="json")), multiline_strings=True)
+    table = _without_none(manifest.model_dump(mode="json"))
+    if not manifest.pronunciations:
+        del table["pronunciations"]  # an empty list would forbid to add `[[pronunciations]]` by hand
+    return tomli_w.dumps(table, multiline_strings=True)
 
 
 def _readable(error: ValidationError) -> str:

@@ -415,3 +415,23 @@ def test_a_voice_without_a_problem_shows_none(server, run):
     shown = run("voices", "show", "slate").stdout
     assert "problem" not in shown
     assert "each request must bring one" in shown
+
+
+def test_speak_says_words_as_asked_and_leaves_numbers(server, run, tmp_path):
+    words = ("--pronounce", "Nikki=arpabet:N IH1 K IY0", "--pronounce", "A=B=N")
+    out = tmp_path / "out.wav"
+    done = run("speak", "Hello Nikki", "--voice", "narrator", "-o", out, *words, "--no-normalize")
+    assert done.exit_code == 0
+    request = server.synthesizer.requests[-1]
+    assert [(one.phrase, one.pronunciation, one.encoding) for one in request.pronunciations] == [
+        ("Nikki", "N IH1 K IY0", "arpabet"),
+        ("A", "B=N", "phones"),
+    ]
+    assert not request.spell_out
+
+
+@pytest.mark.parametrize(("written", "told"), [("Nikki", "WORD=PHONES"), ("Nikki=ipa:nik", "arpabet")])
+def test_a_pronunciation_of_no_form_is_refused_before_anything_is_said(server, run, written, told):
+    done = run("speak", "Hello", "--voice", "narrator", "-o", "-", "--pronounce", written)
+    assert done.exit_code != 0
+    assert told in done.output

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from tests.fixtures.engines import Heard, asking, engine_over, hear
 from voxswap_server.app import Engine
-from voxswap_server.errors import RequestError
+from voxswap_server.domain import PhoneticEncoding, Pronunciation
+from voxswap_server.errors import RequestError, VoiceUnusable
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -82,3 +84,38 @@ async def test_a_line_that_the_cut_drops_is_told_once(engine: Engine) -> None:
     assert [notice.code for notice in heard.notices] == ["CHARACTERS_NOT_READ"]
     assert "😀" in heard.notices[0].message
     assert not (await spoken(engine, "Hello there.[pause:5ms]Good bye.")).notices
+
+
+async def test_a_pronunciation_changes_what_is_heard_and_a_request_overrides_its_voice(
+    tiny_store: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    copytree(tiny_store, store)
+    manifest = store / "voices" / "amber" / "voice.toml"
+    words = '\n[[pronunciations]]\nphrase = "Nikki"\npronunciation = "N AY1 K IY0"\nencoding = "arpabet"\n'
+    manifest.write_text(manifest.read_text("utf-8") + words, "utf-8")
+    broken = store / "voices" / "slate" / "voice.toml"
+    broken.write_text(broken.read_text("utf-8") + words.replace("AY1", "AY7"), "utf-8")
+
+    text = "Hello Nikki, how are you?"
+    plain = Pronunciation("nikki", "N IH1 K IY0", PhoneticEncoding.ARPABET)
+    own = Pronunciation("Nikki", "N AY1 K IY0", PhoneticEncoding.ARPABET)
+    async with engine_over(tiny_store) as (engine, _):
+        usual = await spoken(engine, text)
+        asked = await spoken(engine, text, pronunciations=(own,))
+        with pytest.raises(RequestError, match=r"'AY' is no ARPAbet phone.*AY0") as caught:
+            await spoken(engine, text, pronunciations=(Pronunciation("a", "AY", PhoneticEncoding.ARPABET),))
+    assert caught.value.field == "custom_pronunciations[0].pronunciation"
+    assert asked.data != usual.data
+    async with engine_over(store) as (engine, _):
+        assert (await spoken(engine, text)).data == asked.data
+        assert (await spoken(engine, text, pronunciations=(plain,))).data == usual.data
+        with pytest.raises(VoiceUnusable, match=r"slate.*'AY7' is no ARPAbet phone"):
+            await hear(engine.synthesizer, asking("slate", text))
+
+
+async def test_without_the_normaliser_a_number_is_told_and_not_heard(engine: Engine) -> None:
+    heard = await spoken(engine, "Hello to all 23 of you.", spell_out=False)
+    assert [notice.code for notice in heard.notices] == ["CHARACTERS_NOT_READ"]
+    assert "'23'" in heard.notices[0].message
+    assert not (await spoken(engine, "Hello to all 23 of you.")).notices

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.fixtures.voice_folders import manifest
-from voxswap_server.domain import CutMethod, Language, LanguageMode
+from voxswap_server.domain import CutMethod, Language, LanguageMode, PhoneticEncoding, Pronunciation
 from voxswap_server.errors import RequestError
 from voxswap_store.manifest import (
     BadManifest,
@@ -132,3 +132,28 @@ def test_everything_else_is_no_id(bad):
     assert not is_id(bad)
     with pytest.raises(RequestError, match="is not made of"):
         require_id(bad)
+
+
+WORD = '\n[[pronunciations]]\nphrase = "Nikki"\npronunciation = "N IH1 K IY0"\nencoding = "arpabet"\n'
+
+
+def test_pronunciations_can_be_added_by_hand_and_survive():
+    read = parse_manifest(format_manifest(manifest()) + WORD)
+    (entry,) = read.pronunciations
+    assert entry.spoken == Pronunciation("Nikki", "N IH1 K IY0", PhoneticEncoding.ARPABET)
+    assert parse_manifest(format_manifest(read)) == read
+    assert read.revision != manifest().revision
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (WORD + WORD.replace("Nikki", "NIKKI"), "two pronunciations are of 'nikki'"),
+        (WORD.replace("arpabet", "ipa"), r"pronunciations\.0\.encoding"),
+        (WORD.replace("Nikki", "  "), r"pronunciations\.0\.phrase"),
+        (WORD + 'tone = "x"\n', r"pronunciations\.0\.tone"),
+    ],
+)
+def test_a_bad_pronunciation_is_told_with_its_place(words, told):
+    with pytest.raises(BadManifest, match=told):
+        parse_manifest(format_manifest(manifest()) + words)
