@@ -1,7 +1,7 @@
 """`voxswap import`: checkpoints of GPT-SoVITS become voices of the store."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from voxswap_store.importer import ImportRequest
     from voxswap_store.pairing import Pair
 
+_LONGEST_RECORDING_S: Final = 600.0
+"""That a reference is chosen from."""
+
 
 @told_plainly
 def import_(
@@ -24,6 +27,9 @@ def import_(
     transcript: Annotated[str, typer.Option(help="What is said in the reference audio.")] = "",
     language: Annotated[str, typer.Option(help="Language of the transcript: zh, en, ja, ko, yue.")] = "",
     auxiliary: Annotated[list[Path] | None, typer.Option(help="More clips of the speaker, for the timbre.")] = None,
+    trim: Annotated[
+        bool, typer.Option("--trim", help="Take the best 3 to 10 s of a longer reference; which, is told.")
+    ] = False,
     version: Annotated[str, typer.Option(help="v1 v2 v2Pro v2ProPlus v3 v4; only where the file does not tell.")] = "",
     display_name: Annotated[str, typer.Option(help="Name to show.")] = "",
     description: Annotated[str, typer.Option(help="What the voice is.")] = "",
@@ -49,6 +55,11 @@ def import_(
     All voices of an installation, paired by version and name (docs/IMPORT.md tells of the mapping file):
 
       voxswap import --from-gpt-sovits ~/GPT-SoVITS --mapping voices.toml
+
+    A recording that is longer than a reference may be (the part that is taken does not change, so its transcript can be
+    given with the same command, --replace added):
+
+      voxswap import --gpt narrator-e15.ckpt --sovits narrator_e8_s216.pth --reference talk.wav --trim --id narrator
     """
     from voxswap_server.domain import Language, Prompt
     from voxswap_store.importer import ImportRequest
@@ -59,12 +70,13 @@ def import_(
         return
     if gpt is None or sovits is None or not voice_id:
         raise RequestError("give --gpt, --sovits and --id, or --from-gpt-sovits")
-    if reference is None and (transcript or language or auxiliary):
-        raise RequestError("--transcript, --language and --auxiliary belong to a --reference")
+    if reference is None and (transcript or language or auxiliary or trim):
+        raise RequestError("--transcript, --language, --auxiliary and --trim belong to a --reference")
     prompt = None
     if reference is not None:
         clips = tuple(clip.read_bytes() for clip in auxiliary or ())
-        prompt = Prompt(reference.read_bytes(), transcript, Language(language), clips)
+        audio = _trimmed(reference) if trim else reference.read_bytes()
+        prompt = Prompt(audio, transcript, Language(language), clips)
     request = ImportRequest(
         voice_id,
         gpt,
@@ -80,6 +92,18 @@ def import_(
     )
     with prompt_import(root) as prompts:
         typer.echo(_import_one(request, root, prompts))
+
+
+def _trimmed(reference: Path) -> bytes:
+    """The best part of a recording; tells which it is."""
+    from voxswap_server.audio.decode import decode
+    from voxswap_server.audio.trim import best_window
+
+    data = reference.read_bytes()
+    window = best_window(decode(data, max_s=_LONGEST_RECORDING_S, max_bytes=len(data)))
+    part = f"{window.start_s:.2f} s to {window.end_s:.2f} s of {reference.name}"
+    typer.echo(f"the reference is {part}; the transcript is what is said there")
+    return window.audio
 
 
 def _import_all(directory: Path, mapping: Path | None, root: Path, *, replace: bool) -> None:

@@ -2,11 +2,14 @@
 
 import re
 
+import numpy as np
 import pytest
+import soundfile
 from typer.testing import CliRunner
 
 from tests.fixtures import pickle_assembly as asm
 from tests.fixtures.tiny_voice import prompt, small_sovits, small_t2s
+from tests.fixtures.voice_sound import RATE_HZ, babble
 from voxswap_server.cli.main import app
 from voxswap_server.demo.tiny import write_pretrained_models
 from voxswap_store import Catalogue
@@ -141,3 +144,16 @@ def test_the_shared_networks(run, tmp_path):
 def test_every_command_explains_itself(command):
     said = CliRunner().invoke(app, [*command, "--help"]).output
     assert "voxswap " + " ".join(command) in " ".join(said.split())
+
+
+def test_a_recording_is_trimmed_to_its_best_part_and_which_it_is_told(run, folder, tmp_path):
+    silence = np.zeros(8 * RATE_HZ)
+    soundfile.write(tmp_path / "talk.wav", np.concatenate((silence, babble(5), silence)), RATE_HZ)
+    told = (*halves(folder), "--id", "ann", "--reference", tmp_path / "talk.wav")
+    assert "21.0" in run("import", *told, code=2)
+    said = run("import", *told, "--trim")
+    start, end = map(float, re.search(r"the reference is ([\d.]+) s to ([\d.]+) s of talk\.wav", said).groups())
+    assert (start, end) == (pytest.approx(8, abs=0.3), pytest.approx(13, abs=0.5))
+    entry = Catalogue(tmp_path / "store").get("ann")
+    assert soundfile.info(entry.path(entry.manifest.files.reference)).duration == pytest.approx(end - start, abs=0.01)
+    assert "belong to a --reference" in run("import", *halves(folder), "--id", "x", "--trim", code=2)
