@@ -5,9 +5,20 @@ Imports of torch stay inside the fixtures: the unit tests run without it.
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import voxswap_server  # noqa: F401  (mends torchaudio, which transformers and SpeechBrain import)
+from voxswap_server._speechbrain import drop_redirects
+
+# Nothing is asserted about time, and machines are noisy: a slow example is no failure.
+hypothesis.settings.register_profile("voxswap", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("voxswap")
+
+
+def pytest_runtest_setup() -> None:
+    """Some tests and the training import SpeechBrain by themselves, and hypothesis walks over all modules."""
+    drop_redirects()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import sys
+import threading
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,6 @@ import pytest
 from voxswap_client import (
     AsyncClient,
     AudioChunk,
-    AudioEncoding,
     Client,
     DeadlineExceeded,
     InvalidRequest,
@@ -179,22 +179,25 @@ async def _serve_and_stop(store: Path) -> None:
             port = int(re.search(rb'"port": ?(\d+)', line)[1])  # type: ignore[index]
             break
     assert port
-    speaking = asyncio.create_task(asyncio.to_thread(_speak, port))
-    async for line in server.stdout:
-        if b'"rpc"' in line:
-            break
+    begun = threading.Event()
+    speaking = asyncio.create_task(asyncio.to_thread(_speak, port, begun))
+    await asyncio.to_thread(begun.wait)
     server.send_signal(signal.SIGTERM)
     rest = await server.stdout.read()
     assert await server.wait() == 0
-    assert await speaking > 0
+    assert isinstance((await speaking)[-1], SynthesisDone)
     assert b"draining" in rest
 
 
-def _speak(port: int) -> int:
+def _speak(port: int, begun: threading.Event) -> list[Any]:
+    """A stream during which the server is told to stop; it is heard to its end."""
+    events: list[Any] = []
     with Client(f"127.0.0.1:{port}") as client:
-        client.synthesize("Hello.", "amber", OPTIONS)
-        options = SpeechOptions(language_code="en", encoding=AudioEncoding.WAV, sampling=Sampling(seed=1))
-        return len(client.synthesize(TEXT, "slate", options).audio)
+        for event in client.stream(TEXT, "amber", OPTIONS):
+            events.append(event)
+            if isinstance(event, AudioChunk):
+                begun.set()
+    return events
 
 
 def _page(url: str) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from voxswap_server._speechbrain import drop_redirects
 from voxswap_server.nn.adopt import adopt, parse_config
 from voxswap_server.nn.pretrained import nbytes_of, read_config, read_tensors
 
@@ -71,6 +72,7 @@ class SpeakerEncoder:
         from speechbrain.lobes.features import Fbank  # noqa: PLC0415
         from speechbrain.processing.features import InputNormalization  # noqa: PLC0415
 
+        drop_redirects()
         config = parse_config(EcapaConfig, read_config(directory))
         with torch.device("meta"):
             wanted = list(_network(config).state_dict())
@@ -110,6 +112,7 @@ class SpeakerEncoder:
 def _network(config: EcapaConfig) -> nn.Module:
     from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN  # noqa: PLC0415 - as above
 
+    drop_redirects()
     settings: dict[str, Any] = asdict(config)
     named = ("attention_channels", "res2net_scale", "se_channels", "global_context")
     # SpeechBrain's own lists are written to nowhere, but lists it wants: it asks for their length and for items.
