@@ -22,11 +22,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/voxswap demo
 
+# One worker a core, each with one thread: two OpenMP pools on the same cores wait for each other.
+TESTS = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadscope
+
 test: setup
-	$(BIN)/pytest -m "not gpu and not slow"
+	$(TESTS) -m "not gpu and not slow"
 
 test-all: setup
-	$(BIN)/pytest -m "not gpu"
+	$(TESTS) -m "not gpu"
 
 check: lint type imports
 	$(BIN)/buf lint proto
