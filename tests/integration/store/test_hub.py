@@ -6,15 +6,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from huggingface_hub import constants, file_download
+from transformers import BertTokenizer
 from typer.testing import CliRunner
 
 from tests.fixtures.hub import LARGE_BYTES, hub_of
 from voxswap_server.cli.main import app
 from voxswap_server.demo.tiny import write_pretrained_models
 from voxswap_server.errors import AssetMissing, RequestError
+from voxswap_server.nn.bert import TextEncoder
 from voxswap_store import hub, hub_sources
-from voxswap_store.asset_importer import find_assets
+from voxswap_store.asset_importer import find_assets, import_assets
 from voxswap_store.assets import ASSETS, asset_directory, asset_state, verify_asset
 from voxswap_store.hub import FetchFailed, fetch_asset
 from voxswap_store.hub_sources import GPT_SOVITS, SOURCES, HubFile, HubSource
@@ -75,6 +78,26 @@ def test_a_network_is_fetched_and_installed(served, tmp_path, name):
         assert steps[f"fetching {file.path}"] == (size, size)
     assert served.credentials == {None}
     assert not [path for path in (tmp_path / ".downloads").rglob("*") if path.is_file() and path.name != ".lock"]
+
+
+def test_the_text_encoder_reads_by_the_one_file_that_is_published_of_its_tokenizer(served, tmp_path):
+    write_pretrained_models(tmp_path / "made", ("bert",))
+    made = tmp_path / "made" / ASSETS["bert"].usual_place
+    wanted = TextEncoder.from_directory(installed(made, tmp_path / "first")).features("今天好。", (1, 1, 1, 1))
+    BertTokenizer.from_pretrained(made).backend_tokenizer.save(str(made / "tokenizer.json"))
+    (made / "vocab.txt").unlink()
+    (made / "tokenizer_config.json").unlink()
+    served.folder = tmp_path / "hub"
+    (served.folder / "lj1995").mkdir(parents=True)
+    (tmp_path / "made").rename(served.folder / GPT_SOVITS)
+    fetch("bert", served, tmp_path / "store")
+    got = TextEncoder.from_directory(asset_directory(tmp_path / "store", "bert")).features("今天好。", (1, 1, 1, 1))
+    assert torch.equal(got, wanted)
+
+
+def installed(folder: Path, root: Path) -> Path:
+    import_assets(folder, root)
+    return asset_directory(root, "bert")
 
 
 def test_a_download_that_breaks_goes_on_in_the_same_run(served, tmp_path):
