@@ -11,13 +11,16 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from voxswap_training.entries import RATE_HZ, Entry
-from voxswap_training.teacher import Prosody, Teacher
+from voxswap_training.entries import RATE_HZ, Entry, is_dev_line
 from voxswap_training.text import compose, is_dev, own_phrases, wordnet_examples
 from voxswap_training.voices import BUILT_IN
+
+if TYPE_CHECKING:
+    from voxswap_training.teacher import Prosody, Teacher
 
 MIXED_SPEAKERS = 300
 _PEAK = 0.95
@@ -42,13 +45,13 @@ def script(wordnet: Path, seed: int, *, built_in_share: float, start: int = 0) -
     while True:
         rng = random.Random(f"{seed} {number}")
         voice = rng.choice(names) if rng.random() < built_in_share else f"mix-{rng.randrange(MIXED_SPEAKERS)}"
-        text = rng.choice(dev) if number % 50 == 49 else compose(rng, train, phrases)
+        text = rng.choice(dev) if is_dev_line(number) else compose(rng, train, phrases)
         yield Line(number, voice, text)
         number += 1
 
 
 def generate(
-    folder: Path, teacher: Teacher, lines: Iterator[Line], done: Sequence[Entry], *, hours: float, minutes: float
+    folder: Path, teacher: "Teacher", lines: Iterator[Line], done: Sequence[Entry], *, hours: float, minutes: float
 ) -> None:
     """Speaks lines until the corpus is `hours` long or `minutes` have passed."""
     end = done[-1].first_sample + done[-1].samples if done else 0
@@ -76,7 +79,7 @@ def generate(
                 return
 
 
-def generate_prosody(file: Path, teacher: Teacher, lines: Iterator[Line], *, count: int, minutes: float) -> None:
+def generate_prosody(file: Path, teacher: "Teacher", lines: Iterator[Line], *, count: int, minutes: float) -> None:
     """As `generate`, but only who says what when: a hundred thousand pairs for T2S need no sound."""
     file.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -90,7 +93,7 @@ def generate_prosody(file: Path, teacher: Teacher, lines: Iterator[Line], *, cou
                 print(f"{line.number} lines after {time.monotonic() - started:.0f} s", flush=True)
 
 
-def _json(line: Line, prosody: Prosody, first_sample: int, samples: int) -> str:
+def _json(line: Line, prosody: "Prosody", first_sample: int, samples: int) -> str:
     entry = Entry(**asdict(line), **asdict(prosody), first_sample=first_sample, samples=samples)
     return json.dumps(asdict(entry), ensure_ascii=False, separators=(",", ":")) + "\n"
 

@@ -12,6 +12,12 @@ RATE_HZ: Final = 24_000
 """Of the corpus' sound."""
 FRAME_SAMPLES: Final = 600
 """Durations count frames of 25 ms."""
+_DEV_EVERY = 50
+
+
+def is_dev_line(number: int) -> bool:
+    """Whether the line with this number is kept out of training; only such lines say dev sentences."""
+    return number % _DEV_EVERY == _DEV_EVERY - 1
 
 
 @dataclass(frozen=True, slots=True)

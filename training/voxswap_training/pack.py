@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from voxswap_training.alignment import phone_at_tokens
 from voxswap_training.codes import Codebook
-from voxswap_training.entries import RATE_HZ, Entry
+from voxswap_training.entries import RATE_HZ, Entry, is_dev_line
 from voxswap_training.phonemes import classes_at_frames, semitones_at_frames
-from voxswap_training.text import is_dev
 
 PITCH_STEPS: Final = 10
 """Pitch is kept in tenths of a semitone."""
@@ -128,7 +127,7 @@ def build_lines(
         ),
         voice=np.array([number[entry.voice] for entry in entries]),
         voices=voices,
-        dev=np.array([is_dev(entry.text) for entry in entries]),
+        dev=np.array([is_dev_line(entry.number) for entry in entries]),
         classes=Ragged.of(sounds, "uint8"),
         pitch=Ragged.of([np.round(row * PITCH_STEPS).astype(np.int64) for row in pitch], "int8"),
         first_sample=np.array([entry.first_sample for entry in spoken], np.int64),
