@@ -134,7 +134,8 @@ def waveform(
     samples = 0
     while (piece := (yield DeviceCall("decode", _next_piece, pieces))) is not None:
         samples += piece.size
-        yield Emit(piece)
+        if piece.size:  # a step of the work may have made none yet
+            yield Emit(piece)
     return samples
 
 
