@@ -141,8 +141,20 @@ def _collect(signal: _Signal, max_s: float) -> Decoded:
     return Decoded(samples, signal.rate_hz)
 
 
+class _Clip(io.BytesIO):
+    """Bytes whose `seek` cannot fail: libsndfile calls it from C, where an exception is printed and lost.
+
+    A damaged header asks for places outside of the file; it gets the nearest one, sees that it is another, and gives up.
+    """
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        size = self.getbuffer().nbytes
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: size}[whence]
+        return super().seek(min(max(0, base + offset), size))
+
+
 def _read_libsndfile(data: bytes) -> _Signal:
-    file = soundfile.SoundFile(io.BytesIO(data))
+    file = soundfile.SoundFile(_Clip(data))
     if file.frames == 0:
         raise ValueError("libsndfile takes a length of 0, as some streams have, at its word; FFmpeg reads on")
     stated_s = file.frames / file.samplerate if file.frames < _UNKNOWN_FRAMES else None

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fixtures.signals import encoded, snr_db, speech_like
+from voxswap_server.audio import decode as decode_module
 from voxswap_server.audio.decode import Decoded, decode
 from voxswap_server.audio.encode import encoder
 from voxswap_server.domain import AudioEncoding
@@ -269,3 +270,14 @@ def test_damaged_files_end_well(data: bytes, damage: list[tuple[float, int]], in
     for place, value in damage:
         damaged[int(place * span)] = value
     ends_well(bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    ("offset", "whence", "place"),
+    [(4, 0, 4), (-1, 0, 0), (-9, 1, 0), (2, 1, 5), (-2, 2, 8), (1, 2, 10), (2**63 - 1, 1, 10), (-(2**63), 2, 0)],
+)
+def test_a_clip_can_be_asked_for_any_place(offset: int, whence: int, place: int):
+    """Libsndfile asks from C, where an exception would only be printed."""
+    clip = decode_module._Clip(bytes(10))
+    clip.read(3)
+    assert clip.seek(offset, whence) == clip.tell() == place
