@@ -144,7 +144,7 @@ def _collect(signal: _Signal, max_s: float) -> Decoded:
 class _Clip(io.BytesIO):
     """Bytes whose `seek` cannot fail: libsndfile calls it from C, where an exception is printed and lost.
 
-    A damaged header asks for places outside of the file; it gets the nearest one, sees that it is another, and gives up.
+    A damaged header asks for places outside of the file; it gets the nearest one, sees so, and gives up.
     """
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
