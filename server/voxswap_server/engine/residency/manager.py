@@ -104,7 +104,8 @@ class ResidencyManager(Generic[BundleT]):
 
     def tick(self) -> float | None:
         """Does what time asks for; returns the reading of the clock at which to do it again, None for never."""
-        self._step(self._core.tick)
+        # Whoever calls is told the next moment by the answer: stirred as well, the keeper of time would never rest.
+        self._step(self._core.tick, stir=False)
         return self._locked(self._core.next_deadline_s)
 
     # --- leases ------------------------------------------------------------------------------------------------
@@ -284,7 +285,7 @@ class ResidencyManager(Generic[BundleT]):
         with self._lock:
             return read()
 
-    def _step(self, act: Callable[[], ResultT]) -> ResultT:
+    def _step(self, act: Callable[[], ResultT], *, stir: bool = True) -> ResultT:
         """One step of the state machine, then everything it asked for, without the lock."""
         outcome: Future[ResultT] = Future()
         with self._lock:
@@ -297,10 +298,10 @@ class ResidencyManager(Generic[BundleT]):
             if self._core.books.closing and self._core.empty:
                 self._idle.set()
         wake()
-        self._perform(effects)
+        self._perform(effects, stir=stir)
         return outcome.result()
 
-    def _perform(self, effects: Effects) -> None:
+    def _perform(self, effects: Effects, *, stir: bool) -> None:
         if self._submit is not None:
             for work in effects.works:
                 self._submit(work, partial(self._run, work))
@@ -309,7 +310,7 @@ class ResidencyManager(Generic[BundleT]):
                 call()
             except Exception:  # a metric that fails must not cost the waiters behind it their answers
                 log.exception("an effect of residency failed")
-        if effects.stirred and self._threads is not None:
+        if stir and effects.stirred and self._threads is not None:
             self._threads.stir()
 
     def _run(self, work: Work) -> None:
