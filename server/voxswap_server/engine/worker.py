@@ -263,8 +263,9 @@ class Worker:
             error = self._explain(error) or EngineError(
                 f"the engine failed on this request; quote request id {job.request_id}"
             )
-        job.outbox.close(error)
+        # In this order: a reader that sees the end of the stream must not take the job for one that still runs.
         job.ended.set_result(None)
+        job.outbox.close(error)
 
     def _overdue(self) -> list[Job]:
         now_s = self._clock()
