@@ -17,6 +17,7 @@ async def test_loads_and_evictions_are_audited():
         told.tell()
         raise structlog.DropEvent
 
+    structlog.reset_defaults()  # an earlier test may have left a level under which nothing is written
     structlog.configure(processors=[keep])
     try:
         recorder = asyncio.create_task(audit_residency(residency))
