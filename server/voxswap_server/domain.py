@@ -43,6 +43,15 @@ class CutMethod(StrEnum):
     PUNCTUATION = "punctuation"
 
 
+class TimestampKind(StrEnum):
+    """What a timestamp marks."""
+
+    WORD = "word"
+    PHONE = "phone"
+    VISEME = "viseme"
+    """A shape of the mouth, for lip-sync."""
+
+
 class CacheState(StrEnum):
     """Where a voice was when its request came."""
 
@@ -140,6 +149,8 @@ class SynthesisRequest:
     """Write numbers, dates, units and the like in words before they are spoken."""
     deadline_s: float | None = None
     """Reading of the monotonic clock after which the answer is worth nothing."""
+    timestamps: frozenset[TimestampKind] = frozenset()
+    """Kinds that are sent along; empty: none."""
     unary: bool = False
     """The whole audio goes into one message, so its size is limited."""
 
@@ -168,6 +179,25 @@ class AudioChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Timestamp:
+    """One stretch of the audio with a name."""
+
+    kind: TimestampKind
+    label: str
+    """The word as written, the phone of the alphabet, or the name of the viseme."""
+    start_sample: int
+    end_sample: int
+    """The first sample after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timestamps:
+    """Of one utterance, by rising start within each kind."""
+
+    timestamps: tuple[Timestamp, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something the caller should know that is not a failure (the proto's Warning)."""
 
@@ -188,14 +218,14 @@ class SynthesisDone:
     semantic_tokens: int = 0
 
 
-SynthesisEvent = StreamStarted | AudioChunk | Notice | SynthesisDone
+SynthesisEvent = StreamStarted | AudioChunk | Timestamps | Notice | SynthesisDone
 
 
 class Synthesizer(Protocol):
     """Speaks a request."""
 
     def synthesize(self, request: SynthesisRequest) -> AsyncGenerator[SynthesisEvent, None]:
-        """Yields StreamStarted, then chunks and notices, then SynthesisDone.
+        """Yields StreamStarted, then chunks, timestamps and notices, then SynthesisDone.
 
         Closing the iterator (`aclose`, or cancelling the task that reads it) frees the job's slot at its next step.
 
