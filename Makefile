@@ -10,7 +10,7 @@ BUILT_IN ?=
 JUDGES := .judges
 SRC := server client model_store proto training tests bench
 
-.PHONY: setup demo test test-all check parity parity-text bench evaluate-builtin proto lint type imports fmt
+.PHONY: setup demo test test-all test-system check parity parity-text bench evaluate-builtin proto lint type imports fmt
 
 setup: $(STAMP)
 
@@ -30,6 +30,11 @@ test: setup
 
 test-all: setup
 	$(TESTS) -m "not gpu"
+
+# Installs the Debian packages that these tests drive (as root; else it says which), and skips none of them.
+test-system: setup
+	$(BIN)/python tests/fixtures/debian.py
+	$(TESTS) -m "system and not gpu" --require-system
 
 check: lint type imports
 	$(BIN)/buf lint proto

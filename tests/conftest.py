@@ -3,17 +3,43 @@
 Imports of torch stay inside the fixtures: the unit tests run without it.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 import voxswap_server  # noqa: F401  (mends torchaudio, which transformers and SpeechBrain import)
+from tests.fixtures import debian
 from voxswap_server._speechbrain import drop_redirects
 
 # Nothing is asserted about time, and machines are noisy: a slow example is no failure.
 hypothesis.settings.register_profile("voxswap", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("voxswap")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-system",
+        action="store_true",
+        help="fail the tests whose Debian package is not installed, instead of skipping them",
+    )
+
+
+@pytest.fixture(scope="session")
+def debian_binary(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Path of a binary that a Debian package has; where it is missing the test is skipped with the package's name."""
+
+    def path_of(binary: str) -> str:
+        path = debian.find(binary)
+        if path is None:
+            remedy = f"{binary} is not installed: {debian.how_to_install([debian.PACKAGES[binary]])}"
+            if request.config.getoption("--require-system"):
+                pytest.fail(remedy)
+            pytest.skip(remedy)
+        return path
+
+    return path_of
 
 
 def pytest_runtest_setup() -> None:
