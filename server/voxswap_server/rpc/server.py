@@ -21,8 +21,8 @@ from voxswap.v1 import (
     voice_service_pb2_grpc,
 )
 from voxswap_server.domain import ModelAdmin, SpeakerEmbedder, Synthesizer, VoiceLibrary
+from voxswap_server.door import Door
 from voxswap_server.rpc.admin import ModelAdminServicer
-from voxswap_server.rpc.drain import Door
 from voxswap_server.rpc.health import Health
 from voxswap_server.rpc.telemetry import RpcMetrics, Telemetry
 from voxswap_server.rpc.tts import SpeechServicer

@@ -17,9 +17,9 @@ from google.protobuf.message import DecodeError
 from grpc import aio
 
 from voxswap_server import logs
+from voxswap_server.door import Door
 from voxswap_server.errors import Cancelled, RequestError, VoxswapError
 from voxswap_server.rpc.calls import Call, Context, open_call
-from voxswap_server.rpc.drain import Door
 from voxswap_server.rpc.status import code_of, status_of
 
 OUR_BUGS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)

@@ -17,8 +17,9 @@ from voxswap_server.domain import (
     Synthesizer,
 )
 from voxswap_server.errors import EngineError, NotBuilt, RequestError
+from voxswap_server.ids import CACHE_STATE_KEY
 from voxswap_server.logs import annotate
-from voxswap_server.rpc.calls import CACHE_STATE_KEY, Context, current_call
+from voxswap_server.rpc.calls import Context, current_call
 from voxswap_server.rpc.convert import events as messages
 from voxswap_server.rpc.convert import speech
 

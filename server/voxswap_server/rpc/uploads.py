@@ -15,8 +15,8 @@ from typing import IO
 from voxswap.v1 import voice_service_pb2
 from voxswap_server.domain import Prompt, VoiceUpload
 from voxswap_server.errors import RequestError
+from voxswap_server.limits import MAX_AUXILIARY
 from voxswap_server.rpc.convert.fields import checked
-from voxswap_server.rpc.convert.speech import MAX_AUXILIARY
 from voxswap_server.rpc.convert.voices import check_new_voice, to_tags
 
 Kind = voice_service_pb2.VoiceFileKind.ValueType

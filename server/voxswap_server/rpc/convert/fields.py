@@ -12,11 +12,11 @@ from typing import TypeVar
 from google.protobuf.descriptor import EnumDescriptor
 
 from voxswap_server.errors import InvalidFields
+from voxswap_server.limits import ID_PATTERN
 
 Value = TypeVar("Value")
 Number = TypeVar("Number", int, float)
 
-ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 _ID = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from voxswap.v1 import audio_pb2, synthesis_pb2, text_pb2
+from voxswap_server import limits
 from voxswap_server.domain import (
     AudioEncoding,
     AudioFormat,
@@ -14,6 +15,7 @@ from voxswap_server.domain import (
     SynthesisRequest,
 )
 from voxswap_server.errors import BadReferenceAudio, NotBuilt, RequestError
+from voxswap_server.limits import MAX_AUXILIARY
 from voxswap_server.rpc.convert.fields import Fields, checked
 from voxswap_server.rpc.convert.language import to_language
 
@@ -69,12 +71,9 @@ FIELD_PATHS: Mapping[str, str] = {
 }
 """From the names that the engine gives fields to those of a request."""
 
-MAX_AUXILIARY = 8
 MAX_PRONUNCIATIONS = 200
 MAX_PHRASE_CHARACTERS = 100
 MAX_PRONUNCIATION_CHARACTERS = 500
-VOCABULARY_TOKENS = 1025
-"""Of the largest T2S there is; a smaller one keeps all it has."""
 
 
 def field_path(error: RequestError) -> str:
@@ -169,42 +168,46 @@ def _to_format(fields: Fields, audio: audio_pb2.AudioConfig) -> AudioFormat:
     name = "config.audio_config"
     rate_hz = audio.sample_rate_hertz
     if rate_hz:
-        fields.between(f"{name}.sample_rate_hertz", rate_hz, 8000, 48000)
+        fields.between(f"{name}.sample_rate_hertz", rate_hz, *limits.SAMPLE_RATE_HZ)
     return AudioFormat(
         encoding=fields.choice(
             f"{name}.audio_encoding", audio.audio_encoding, audio_pb2.AudioEncoding.DESCRIPTOR, ENCODINGS
         ),
         sample_rate_hz=rate_hz or None,
-        volume_gain_db=fields.between(f"{name}.volume_gain_db", audio.volume_gain_db, -96.0, 16.0),
+        volume_gain_db=fields.between(f"{name}.volume_gain_db", audio.volume_gain_db, *limits.VOLUME_GAIN_DB),
     )
 
 
 def _to_rate(fields: Fields, speaking_rate: float) -> float:
     if speaking_rate == 0:
         return 1.0
-    return fields.between("config.audio_config.speaking_rate", speaking_rate, 0.25, 4.0)
+    return fields.between("config.audio_config.speaking_rate", speaking_rate, *limits.SPEAKING_RATE)
 
 
 def _to_pause(fields: Fields, config: synthesis_pb2.SpeechConfig) -> float | None:
     if not config.HasField("pause_ms"):
         return None
-    return fields.between("config.pause_ms", config.pause_ms, 0, 5000) / 1000
+    return fields.between("config.pause_ms", config.pause_ms, *limits.PAUSE_MS) / 1000
 
 
 def _to_steps(fields: Fields, config: synthesis_pb2.SpeechConfig) -> int | None:
     if not config.HasField("sample_steps"):
         return None
-    return fields.between("config.sample_steps", config.sample_steps, 1, 128)
+    return fields.between("config.sample_steps", config.sample_steps, *limits.SAMPLE_STEPS)
 
 
 def to_sampling(fields: Fields, name: str, sampling: synthesis_pb2.SamplingConfig) -> SamplingParams:
     """Sampling parameters; those that are not set stay None."""
     given = sampling.HasField
     return SamplingParams(
-        top_k=fields.between(f"{name}.top_k", sampling.top_k, 1, VOCABULARY_TOKENS) if given("top_k") else None,
-        top_p=fields.above(f"{name}.top_p", sampling.top_p, 0, 1) if given("top_p") else None,
-        temperature=fields.above(f"{name}.temperature", sampling.temperature, 0, 10) if given("temperature") else None,
-        repetition_penalty=fields.above(f"{name}.repetition_penalty", sampling.repetition_penalty, 0, 10)
+        top_k=fields.between(f"{name}.top_k", sampling.top_k, *limits.TOP_K) if given("top_k") else None,
+        top_p=fields.above(f"{name}.top_p", sampling.top_p, 0, limits.MOST_TOP_P) if given("top_p") else None,
+        temperature=fields.above(f"{name}.temperature", sampling.temperature, 0, limits.MOST_TEMPERATURE)
+        if given("temperature")
+        else None,
+        repetition_penalty=fields.above(
+            f"{name}.repetition_penalty", sampling.repetition_penalty, 0, limits.MOST_REPETITION_PENALTY
+        )
         if given("repetition_penalty")
         else None,
         seed=sampling.seed if given("seed") else None,

@@ -1,6 +1,6 @@
 """The door of the service: counts who is inside, and closes for good.
 
-Knows nothing of gRPC.
+Knows nothing of transports: each has a door of its own.
 """
 
 import asyncio

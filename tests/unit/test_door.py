@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from voxswap_server.door import Door
 from voxswap_server.errors import Draining
-from voxswap_server.rpc.drain import Door
 
 
 async def test_nobody_enters_a_closed_door():

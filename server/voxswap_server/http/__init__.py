@@ -1,0 +1,1 @@
+"""HTTP and WebSockets: convert, call, convert. Knows nothing of the engine, as `rpc`, its sibling."""
