@@ -71,6 +71,8 @@ class CacheStats:
     load_failures: int
     evictions: Mapping[str, int]
     """By reason."""
+    networks: Mapping[str, int]
+    """Bytes of the shared networks on the device, by name; they are part of what the tier uses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -348,12 +348,14 @@ class CacheStats:
     residents: Mapping[str, int]
     """By tier."""
     hits: Mapping[str, int]
-    """By cache name (voices, prompts, embeddings)."""
+    """By cache name (voices, networks, prompts, embeddings)."""
     misses: Mapping[str, int]
     loads: int
     load_failures: int
     evictions: Mapping[str, int]
     """By reason."""
+    networks: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of the shared networks that are on the device, by name; part of what is used there."""
 
 
 class ModelAdmin(Protocol):

@@ -69,8 +69,17 @@ class Metrics:
         self._swaps = counter("voice_swaps", "Loads for which another voice had to go.")
         self._evictions = counter("voice_evictions", "Voices taken out of memory, by reason.", "reason", *voice)
         self._eviction_age = histogram("age_at_eviction_seconds", "Time since its load, of each evicted voice.", AGE_S)
+        self._network_load = histogram(
+            "network_load_seconds", "Time to bring a shared network to the device.", LOAD_S, "network", "source"
+        )
+        self._network_failures = counter(
+            "network_load_failures", "Loads of shared networks that failed, by reason.", "network", "reason"
+        )
+        self._network_evictions = counter(
+            "network_evictions", "Shared networks taken out of memory, by reason.", "network", "reason"
+        )
         self._residents = gauge("voices_resident", "Voices in memory, by tier.", "tier")
-        self._voice_bytes = gauge("voice_bytes", "Bytes of voices in memory.", "tier", "state")
+        self._voice_bytes = gauge("voice_bytes", "Bytes of voices and shared networks in memory.", "tier", "state")
         self._lookups = counter("cache_lookups", "Look-ups, by cache and result.", "cache", "result")
         self._device_memory = gauge("device_memory_bytes", "Memory of the device, by kind.", "kind")
         self._build = Info("voxswap_build", "What is running.", registry=registry)
@@ -129,6 +138,16 @@ class Metrics:
         """A voice left memory; `reason` is lru, ttl, memory, admin or reload, `age_s` the time since its load."""
         self._evictions.labels(reason, *self._voice(voice_id)).inc()
         self._eviction_age.observe(age_s)
+
+    def network_loaded(self, network: str, source: str, seconds: float) -> None:
+        """A network that voices share came to the device from the tier `source`."""
+        self._network_load.labels(network, source).observe(seconds)
+
+    def network_load_failed(self, network: str, reason: str) -> None:
+        self._network_failures.labels(network, reason).inc()
+
+    def network_evicted(self, network: str, reason: str) -> None:
+        self._network_evictions.labels(network, reason).inc()
 
     def lookup(self, cache: str, *, hit: bool) -> None:
         self._lookups.labels(cache, "hit" if hit else "miss").inc()

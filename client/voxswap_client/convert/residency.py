@@ -50,6 +50,7 @@ def from_stats(stats: messages.GetCacheStatsResponse) -> CacheStats:
         loads=stats.loads,
         load_failures=stats.load_failures,
         evictions=dict(stats.evictions),
+        networks=dict(stats.networks),
     )
 
 

@@ -208,7 +208,7 @@ class LookupStats(_message.Message):
     HITS_FIELD_NUMBER: _builtins.int
     MISSES_FIELD_NUMBER: _builtins.int
     cache: _builtins.str
-    """voices, prompts or embeddings."""
+    """voices, networks, prompts or embeddings."""
     hits: _builtins.int
     misses: _builtins.int
     def __init__(
@@ -490,11 +490,32 @@ class GetCacheStatsResponse(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class NetworksEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TIERS_FIELD_NUMBER: _builtins.int
     LOOKUPS_FIELD_NUMBER: _builtins.int
     LOADS_FIELD_NUMBER: _builtins.int
     LOAD_FAILURES_FIELD_NUMBER: _builtins.int
     EVICTIONS_FIELD_NUMBER: _builtins.int
+    NETWORKS_FIELD_NUMBER: _builtins.int
     loads: _builtins.int
     load_failures: _builtins.int
     @_builtins.property
@@ -505,6 +526,10 @@ class GetCacheStatsResponse(_message.Message):
     def evictions(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """By reason: lru, ttl, memory, admin, reload."""
 
+    @_builtins.property
+    def networks(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Bytes of the networks that voices share (hubert, bert and so on) on the device, by name. They are part of bytes_used."""
+
     def __init__(
         self,
         *,
@@ -513,10 +538,11 @@ class GetCacheStatsResponse(_message.Message):
         loads: _builtins.int = ...,
         load_failures: _builtins.int = ...,
         evictions: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        networks: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["evictions", b"evictions", "load_failures", b"load_failures", "loads", b"loads", "lookups", b"lookups", "tiers", b"tiers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evictions", b"evictions", "load_failures", b"load_failures", "loads", b"loads", "lookups", b"lookups", "networks", b"networks", "tiers", b"tiers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -15,6 +15,8 @@ from voxswap_server.engine.residency.contract import (
     ResidencyMetrics,
     VoiceLoader,
     VoiceState,
+    network_id,
+    network_name,
 )
 from voxswap_server.engine.residency.manager import ResidencyManager
 
@@ -31,4 +33,6 @@ __all__ = [
     "ResidencyMetrics",
     "VoiceLoader",
     "VoiceState",
+    "network_id",
+    "network_name",
 ]

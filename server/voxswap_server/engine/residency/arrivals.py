@@ -18,6 +18,7 @@ from voxswap_server.engine.residency.ledger import Part, PartState
 from voxswap_server.engine.residency.policy import bare_copy, choose_victims
 from voxswap_server.engine.residency.voices import Generation, Stage, Ticket, Voice
 from voxswap_server.errors import (
+    AssetMissing,
     Draining,
     EngineError,
     OutOfMemory,
@@ -135,10 +136,10 @@ class Arrivals:
             return
         books, voice = self._books, generation.voice
         known = self._typed(voice, error)
-        if not isinstance(known, RequestError | Draining):
-            books.load_failures += 1
-            books.tell("load_failed", voice, known.reason)
-            books.after(partial(books.metrics.voice_load_failed, voice.voice_id, known.reason))
+        # A network that is not installed has not failed: it is looked for again each time.
+        absent = voice.network is not None and generation.plan is None and isinstance(known, AssetMissing)
+        if not isinstance(known, RequestError | Draining) and not absent:
+            self._report_failure(voice, known)
             if counts:
                 books.failures.record(voice.voice_id, known, generation.plan.revision if generation.plan else None)
         if isinstance(known, VoiceNotFound):
@@ -172,7 +173,7 @@ class Arrivals:
         config, now_s = self._books.config, self._books.clock()
         turns_s = [one.ready_s + config.min_resident_s - now_s for one in self._books.roster.current()]
         return OutOfMemory(
-            f"voice {generation.voice.voice_id!r} needs {missing_bytes / MIB:.1f} MiB more of the "
+            f"{generation.voice.label} needs {missing_bytes / MIB:.1f} MiB more of the "
             f"{config.device_budget_bytes / MIB:.1f} MiB for voices, and those that are resident are in use, pinned or "
             "only just loaded",
             retry_after_s=min((turn_s for turn_s in turns_s if turn_s > 0), default=config.retry_after_s),
@@ -218,7 +219,7 @@ class Arrivals:
             self.fail(generation, books.failures.refusal(failure), counts=False)
         elif need_bytes > budget_bytes:
             why = f"it needs {need_bytes / MIB:.1f} MiB, and all voices together may use {budget_bytes / MIB:.1f} MiB"
-            self.fail(generation, VoiceUnusable(voice_id, why), counts=False)
+            self.fail(generation, _too_large(generation.voice, why), counts=False)
         else:
             generation.stage = Stage.QUEUED
             generation.queued_s = books.clock()
@@ -246,13 +247,9 @@ class Arrivals:
         generation.load_ms = (now_s - generation.started_s) * 1000
         voice.generations += 1
         voice.in_store = True
-        books.loads += 1
         books.touch(generation)
         books.failures.clear(voice.voice_id)
-        held_bytes = sum(part.size_bytes for part in generation.parts.values())
-        books.tell("loaded", voice, size_bytes=held_bytes, duration_ms=generation.load_ms)
-        report = partial(books.metrics.voice_loaded, voice.voice_id, generation.source, generation.load_ms / 1000)
-        books.after(partial(report, swapped=generation.swapped))
+        self._report_load(generation)
         waiting, generation.tickets = generation.tickets, []
         for ticket in waiting:
             self.grant(ticket, generation)
@@ -263,6 +260,26 @@ class Arrivals:
         if old is not None:
             self._departures.retire(old, "reload")
         self._look_again(voice)
+
+    def _report_load(self, generation: Generation) -> None:
+        books, voice, took_s = self._books, generation.voice, generation.load_ms / 1000
+        if voice.network is not None:
+            books.after(partial(books.metrics.network_loaded, voice.network, generation.source, took_s))
+            return
+        books.loads += 1
+        held_bytes = sum(part.size_bytes for part in generation.parts.values())
+        books.tell("loaded", voice, size_bytes=held_bytes, duration_ms=generation.load_ms)
+        report = partial(books.metrics.voice_loaded, voice.voice_id, generation.source, took_s)
+        books.after(partial(report, swapped=generation.swapped))
+
+    def _report_failure(self, voice: Voice, error: VoxswapError) -> None:
+        books = self._books
+        if voice.network is not None:
+            books.after(partial(books.metrics.network_load_failed, voice.network, error.reason))
+            return
+        books.load_failures += 1
+        books.tell("load_failed", voice, error.reason)
+        books.after(partial(books.metrics.voice_load_failed, voice.voice_id, error.reason))
 
     def _look_again(self, voice: Voice) -> None:
         """Somebody asked for a look at the store while a load was under way, which may have read it before."""
@@ -289,15 +306,21 @@ class Arrivals:
             return bare_copy(error)
         if isinstance(error, DeviceOutOfMemory):
             return OutOfMemory(
-                f"the device had no memory left while voice {voice.voice_id!r} was loaded",
+                f"the device had no memory left while {voice.label} was loaded",
                 retry_after_s=self._books.config.retry_after_s,
             )
         self._books.after(partial(log.error, "load failed", voice=voice.voice_id, exc_info=error))
-        return EngineError(f"voice {voice.voice_id!r} could not be loaded")
+        return EngineError(f"{voice.label} could not be loaded")
 
 
 def draining() -> Draining:
     return Draining("the server is shutting down; try another one")
+
+
+def _too_large(voice: Voice, why: str) -> VoxswapError:
+    if voice.network is None:
+        return VoiceUnusable(voice.voice_id, why)
+    return OutOfMemory(f"{voice.label} cannot be used: {why}")
 
 
 def _holders(part: Part) -> list[Generation]:

@@ -49,7 +49,10 @@ class Books:
         """Wait for room, first come first served."""
         self.bringing: list[Generation] = []
         """Hold their parts, and are loaded or assembled."""
-        self.hits = self.misses = self.loads = self.load_failures = 0
+        self.hits: Counter[str] = Counter()
+        self.misses: Counter[str] = Counter()
+        """Look-ups of voices and of networks."""
+        self.loads = self.load_failures = 0
         self.evictions: Counter[str] = Counter()
         self.closing = False
         self.dirty = False
@@ -67,7 +70,9 @@ class Books:
         generation.used_s = self.clock()
 
     def tell(self, kind: str, voice: Voice, reason: str = "", *, size_bytes: int = 0, duration_ms: float = 0.0) -> None:
-        """An event for the watchers."""
+        """An event for the watchers, who watch voices."""
+        if voice.network is not None:
+            return
         event = ResidentEvent(kind, voice.voice_id, "device", reason, size_bytes, duration_ms, self._wall_clock())
         self.store.effects.events.append(event)
 

@@ -1,5 +1,8 @@
 """What residency asks of its surroundings, and what it gives: the loader, the lease, the settings.
 
+What it calls a voice may be a network that voices share: its id has a prefix that no voice can have, it lives by the
+same rules and in the same budget, and it is told apart only where voices are counted or listed.
+
 Knows nothing of torch, of files or of networks. A loader that knows them stands behind `VoiceLoader`.
 """
 
@@ -11,6 +14,19 @@ from voxswap_server.domain import CacheState
 
 BundleT = TypeVar("BundleT")
 BundleT_co = TypeVar("BundleT_co", covariant=True)
+
+
+_NETWORK = "network:"
+
+
+def network_id(name: str) -> str:
+    """The id under which a shared network is leased."""
+    return _NETWORK + name
+
+
+def network_name(resident_id: str) -> str | None:
+    """The name of the network that has this id; None: it is a voice's."""
+    return resident_id.removeprefix(_NETWORK) if resident_id.startswith(_NETWORK) else None
 
 
 class DeviceOutOfMemory(Exception):
@@ -128,7 +144,7 @@ class Levels:
     residents: int
     """Voices."""
     leased_bytes: int
-    """Parts of voices in use, shared ones counted once."""
+    """Parts of voices and networks in use, shared ones counted once."""
     evictable_bytes: int
     """The rest of what is used: idle, pinned or moving."""
     budget_bytes: int
@@ -146,6 +162,10 @@ class ResidencyMetrics(Protocol):
     def voice_evicted(self, voice_id: str, reason: str, age_s: float) -> None:
         """Reason: lru, ttl, memory, admin or reload. Age: since it was loaded."""
         ...
+
+    def network_loaded(self, network: str, source: CacheState, seconds: float) -> None: ...
+    def network_load_failed(self, network: str, reason: str) -> None: ...
+    def network_evicted(self, network: str, reason: str) -> None: ...
 
 
 class LookupCounter(Protocol):

@@ -57,7 +57,7 @@ class Residency:
         if current is not None and wants_lease and current.yielding:
             current = None
         if wants_lease:
-            self._count_lookup(hit=current is not None)
+            self._count_lookup("voices" if voice.network is None else "networks", hit=current is not None)
         if current is not None:
             self._arrivals.grant(ticket, current)
         elif voice.loading is None:
@@ -204,11 +204,10 @@ class Residency:
             self._departures.leave(generation)
         self.books.dirty |= bool(self.books.queue)
 
-    def _count_lookup(self, *, hit: bool) -> None:
+    def _count_lookup(self, among: str, *, hit: bool) -> None:
         books = self.books
-        books.hits += hit
-        books.misses += not hit
-        books.after(lambda: books.metrics.lookup("voices", hit=hit))
+        (books.hits if hit else books.misses)[among] += 1
+        books.after(lambda: books.metrics.lookup(among, hit=hit))
 
     @staticmethod
     def _told_when_freed(generation: Generation) -> "Future[None]":

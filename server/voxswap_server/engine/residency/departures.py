@@ -88,6 +88,9 @@ class Departures:
             books.after(partial(future.set_result, None))
         if generation.number == 0:
             return
+        if voice.network is not None:
+            books.after(partial(books.metrics.network_evicted, voice.network, generation.going))
+            return
         books.evictions[generation.going] += 1
         duration_ms = (books.clock() - generation.left_s) * 1000
         books.tell("evicted", voice, generation.going, size_bytes=generation.own_bytes, duration_ms=duration_ms)

@@ -39,6 +39,9 @@ log = structlog.get_logger(__name__)
 
 ResultT = TypeVar("ResultT")
 
+_OURS = ("voices", "networks")
+"""Names of residency's own look-ups."""
+
 
 class ResidencyManager(Generic[BundleT]):
     """Thread-safe LRU and TTL of voices over bytes; implements `domain.ModelAdmin`.
@@ -92,8 +95,7 @@ class ResidencyManager(Generic[BundleT]):
         self._step(self._core.close)
         freed = self._idle.wait(grace_s)
         if not freed:
-            leased = [one.voice_id for one in self.residents() if one.leases]
-            log.error("voices still leased at shutdown", voices=leased)
+            log.error("voices still leased at shutdown", voices=self._locked(self._core.books.roster.leased))
         if self._threads is not None:
             self._threads.stop()
         return freed
@@ -141,6 +143,19 @@ class ResidencyManager(Generic[BundleT]):
             except FutureTimeout:
                 raise DeadlineExceeded(f"voice {voice_id!r} was not loaded within {timeout_s} s") from None
             yield lease
+        finally:
+            self._close_ticket(ticket)
+
+    @contextmanager
+    def lease_later(self, voice_id: str) -> "Iterator[Future[Lease[BundleT]]]":
+        """As `lease`, for routines that wait in their own way: the future gives the lease; the block's end returns it.
+
+        Raises:
+            VoxswapError: it failed lately. What else goes wrong is the future's error.
+        """
+        ticket = self._request(voice_id)
+        try:
+            yield ticket.future
         finally:
             self._close_ticket(ticket)
 
@@ -197,8 +212,12 @@ class ResidencyManager(Generic[BundleT]):
         return self._locked(partial(self._core.voice_state, voice_id))
 
     def residents(self) -> list[Resident]:
-        """Every generation in memory."""
+        """Every generation of a voice in memory."""
         return self._locked(self._core.books.roster.residents)
+
+    def networks(self) -> Mapping[str, int]:
+        """Bytes of the shared networks on the device, by name."""
+        return self._locked(self._core.books.roster.networks)
 
     def levels(self) -> Mapping[str, Levels]:
         """How full each tier is, by its name; cheap enough for each scrape."""
@@ -254,11 +273,12 @@ class ResidencyManager(Generic[BundleT]):
                 bytes_used={tier.name: tier.used_bytes for tier in (books.device, books.host)},
                 bytes_budget={tier.name: tier.budget_bytes for tier in (books.device, books.host)},
                 residents={name: level.residents for name, level in levels.items()},
-                hits={"voices": books.hits} | {name: cache.hits for name, cache in others.items()},
-                misses={"voices": books.misses} | {name: cache.misses for name, cache in others.items()},
+                hits={name: books.hits[name] for name in _OURS} | {name: cache.hits for name, cache in others.items()},
+                misses={name: books.misses[name] for name in _OURS} | {name: cache.misses for name, cache in others.items()},
                 loads=books.loads,
                 load_failures=books.load_failures,
                 evictions=dict(books.evictions),
+                networks=books.roster.networks(),
             )
 
     # --- steps -------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Any
 
 from voxswap_server.domain import CacheState, Resident
-from voxswap_server.engine.residency.contract import Levels, LoadPlan
+from voxswap_server.engine.residency.contract import Levels, LoadPlan, network_name
 from voxswap_server.engine.residency.ledger import Part
 from voxswap_server.engine.residency.parts import PartStore
 
@@ -105,6 +105,16 @@ class Voice:
     """Of the generation that was evicted last: its parts may be on the host."""
 
     @property
+    def network(self) -> str | None:
+        """Its name, if it is a network that voices share."""
+        return network_name(self.voice_id)
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"voice {self.voice_id!r}" if self.network is None else f"the shared network {self.network!r}"
+
+    @property
     def forgettable(self) -> bool:
         """Whether nothing of it is in memory and there is nothing to remember."""
         in_use = self.current or self.loading or self.retiring or self.later
@@ -140,11 +150,15 @@ class Roster:
         return sorted(idle, key=lambda generation: generation.used)
 
     def busy(self, resident_since_s: float, asking: Voice) -> list[Generation]:
-        """Leased, unpinned, resident since then or longer; longest resident first."""
+        """Leased voices, unpinned, resident since then or longer; longest resident first.
+
+        Networks have no turns: whoever waits for a voice may hold them, and would wait for itself.
+        """
         leased = [
             generation
             for generation in self.current()
             if generation.leases > 0
+            and generation.voice.network is None
             and not generation.voice.pinned
             and generation.voice is not asking
             and generation.ready_s <= resident_since_s
@@ -152,8 +166,8 @@ class Roster:
         return sorted(leased, key=lambda generation: generation.ready_s)
 
     def residents(self) -> list[Resident]:
-        """Every generation in memory, then every voice whose parts wait on the host."""
-        listed = [self.resident(generation) for generation in self._generations()]
+        """Every generation of a voice in memory, then every voice whose parts wait on the host."""
+        listed = [self.resident(one) for one in self.generations() if one.voice.network is None]
         return listed + [self._on_host(voice, plan) for voice, plan in self._host_voices()]
 
     def resident(self, generation: Generation) -> Resident:
@@ -174,18 +188,31 @@ class Roster:
             load_ms=generation.load_ms,
         )
 
+    def leased(self) -> list[str]:
+        """Who is in use, voices and networks."""
+        return [generation.voice.voice_id for generation in self.generations() if generation.leases]
+
+    def networks(self) -> dict[str, int]:
+        """Bytes of the shared networks on the device, by name."""
+        held: dict[str, int] = {}
+        for generation in self.generations():
+            if (name := generation.voice.network) is not None:
+                held[name] = held.get(name, 0) + sum(part.size_bytes for part in generation.parts.values())
+        return held
+
     def levels(self) -> dict[str, Levels]:
         """How full each tier is."""
         device, host = self._store.device, self._store.host
-        leased = {part for generation in self._generations() if generation.leases for part in generation.parts.values()}
+        leased = {part for generation in self.generations() if generation.leases for part in generation.parts.values()}
         leased_bytes = sum(part.size_bytes for part in leased)
-        on_device = sum(1 for _ in self.current())
+        on_device = sum(1 for generation in self.current() if generation.voice.network is None)
         return {
             "device": Levels(on_device, leased_bytes, device.used_bytes - leased_bytes, device.budget_bytes),
             "host": Levels(sum(1 for _ in self._host_voices()), 0, host.used_bytes, host.budget_bytes),
         }
 
-    def _generations(self) -> Iterator[Generation]:
+    def generations(self) -> Iterator[Generation]:
+        """Everything that is in memory, on its way there, or on its way out."""
         for voice in self.voices.values():
             for generation in (voice.current, voice.loading, *voice.retiring):
                 if generation is not None:
@@ -194,7 +221,9 @@ class Roster:
     def _host_voices(self) -> Iterator[tuple[Voice, LoadPlan]]:
         for voice in self.voices.values():
             plan = voice.last_plan
-            if voice.current is None and plan is not None and self._store.on_host(plan):
+            if voice.network or voice.current is not None or plan is None:
+                continue
+            if self._store.on_host(plan):
                 yield voice, plan
 
     def _on_host(self, voice: Voice, plan: LoadPlan) -> Resident:

@@ -85,4 +85,5 @@ def from_stats(stats: CacheStats) -> model_admin_service_pb2.GetCacheStatsRespon
         loads=stats.loads,
         load_failures=stats.load_failures,
         evictions=stats.evictions,
+        networks=stats.networks,
     )

@@ -318,8 +318,8 @@ async def test_other_caches_are_told_with_ours():
     config = ResidencyConfig(device_budget_bytes=70)
     manager = ResidencyManager(FakeLoader(), config, RecordedMetrics(), other_caches={"prompts": Prompts()})
     stats = await manager.cache_stats()
-    assert stats.hits == {"voices": 0, "prompts": 3}
-    assert stats.misses == {"voices": 0, "prompts": 4}
+    assert stats.hits == {"voices": 0, "networks": 0, "prompts": 3}
+    assert stats.misses == {"voices": 0, "networks": 0, "prompts": 4}
     assert stats.bytes_budget == {"device": 70, "host": 0}
 
 
