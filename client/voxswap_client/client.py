@@ -22,7 +22,7 @@ from voxswap_client.live import LiveEvent, LiveInput
 from voxswap_client.opening import Opening
 from voxswap_client.residency import CacheStats, Health, Resident, ResidentEvent
 from voxswap_client.retry import Attempts, RetryPolicy, Timing
-from voxswap_client.session import Session, new_request_id
+from voxswap_client.session import Session, bearing, new_request_id
 from voxswap_client.speech import Speech, SpeechEvent, SpeechOptions
 from voxswap_client.voices import NewVoice, SpeakerMatch, Voice, VoiceChanges
 
@@ -40,9 +40,10 @@ class Client:
     Args:
         address: host:port.
         tls: None speaks plain text.
+        api_key: for servers that ask for one. Without TLS, whoever is on the way can read it.
         timeout_s: for calls with one answer; None is no limit.
         retry: when a call is tried again.
-        metadata: sent with every call, such as a token.
+        metadata: sent with every call.
         stubs: used instead of a connection.
         timing: clock and chance of the retries.
         sleep: waits between tries, in seconds.
@@ -53,6 +54,7 @@ class Client:
         address: str = DEFAULT_ADDRESS,
         *,
         tls: Tls | None = None,
+        api_key: str = "",
         timeout_s: float | None = 60.0,
         retry: RetryPolicy | None = None,
         metadata: Metadata = (),
@@ -61,7 +63,8 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.address = address
-        self._session = Session(timeout_s, retry or RetryPolicy(), metadata, timing or Timing())
+        headers = (*bearing(api_key), *metadata)
+        self._session = Session(timeout_s, retry or RetryPolicy(), headers, timing or Timing())
         self._sleep = sleep
         self._channel: grpc.Channel | None = None
         if stubs is None:

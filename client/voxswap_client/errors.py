@@ -6,6 +6,8 @@ VoxswapError
 ├─ NotFound          what the call names does not exist       NOT_FOUND
 │  └─ VoiceNotFound     no voice of this id
 ├─ VoiceExists       the id is taken                          ALREADY_EXISTS
+├─ Unauthenticated   send an API key that the server knows    UNAUTHENTICATED
+├─ PermissionDenied  the key is good, but not for this        PERMISSION_DENIED
 ├─ VoiceUnusable     in the store but broken                  FAILED_PRECONDITION
 ├─ AssetMissing      the server lacks a shared network        FAILED_PRECONDITION
 ├─ CapacityError     try again after `retry_after_s`          RESOURCE_EXHAUSTED
@@ -129,6 +131,14 @@ class VoiceExists(_VoiceError):
     """A voice of this id is already in the store."""
 
 
+class Unauthenticated(VoxswapError):
+    """The server knows no such API key, or wants one."""
+
+
+class PermissionDenied(VoxswapError):
+    """The API key is good, but not for this call."""
+
+
 class VoiceUnusable(_VoiceError):
     """The voice is in the store but cannot be loaded."""
 
@@ -184,6 +194,8 @@ _BY_REASON: Mapping[str, type[VoxswapError]] = {
     "BAD_REFERENCE_AUDIO": BadReferenceAudio,
     "VOICE_NOT_FOUND": VoiceNotFound,
     "VOICE_EXISTS": VoiceExists,
+    "UNAUTHENTICATED": Unauthenticated,
+    "PERMISSION_DENIED": PermissionDenied,
     "VOICE_UNUSABLE": VoiceUnusable,
     "ASSET_MISSING": AssetMissing,
     "OVER_CAPACITY": CapacityError,
@@ -202,6 +214,8 @@ _BY_CODE: Mapping[grpc.StatusCode, type[VoxswapError]] = {
     grpc.StatusCode.OUT_OF_RANGE: InvalidRequest,
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.ALREADY_EXISTS: VoiceExists,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
     grpc.StatusCode.RESOURCE_EXHAUSTED: CapacityError,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,

@@ -10,6 +10,7 @@ from voxswap_client.calls import Metadata
 from voxswap_client.retry import Attempts, RetryPolicy, Timing
 
 REQUEST_ID_KEY = "x-request-id"
+AUTHORIZATION_KEY = "authorization"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,11 @@ class Session:
 
     def headers(self, own: Metadata, request_id: str) -> Metadata:
         return (*self.metadata, *own, (REQUEST_ID_KEY, request_id))
+
+
+def bearing(api_key: str) -> Metadata:
+    """The header of a key; none for none."""
+    return ((AUTHORIZATION_KEY, f"Bearer {api_key}"),) if api_key else ()
 
 
 def new_request_id() -> str:

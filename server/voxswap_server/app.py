@@ -16,6 +16,7 @@ import torch
 from prometheus_client import CollectorRegistry
 
 import voxswap_server
+from voxswap_server.auth import Authenticator, require_safe_bind
 from voxswap_server.domain import AudioFormat, ModelAdmin, SynthesisRequest
 from voxswap_server.engine.admission import Admission
 from voxswap_server.engine.device import Device, default_budgets, is_exhausted, open_device, out_of_memory
@@ -80,17 +81,19 @@ async def running(settings: Settings, registry: CollectorRegistry | None = None)
         VoxswapError: a setting cannot be honoured (the device is not there, say).
         OSError: an address cannot be bound.
     """
+    authenticator = _secured(settings)
     registry = registry or CollectorRegistry()
     metrics = Metrics(registry, voice_labels=settings.metrics.voice_labels)
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(build_engine(settings, metrics))
         metrics.build(version=voxswap_server.__version__, torch=torch.__version__, device=str(engine.device.device))
         services = RpcServices(engine.synthesizer, engine.library, engine.residency, engine.speakers)
-        rpc = RpcServer(services, settings.rpc, metrics)
+        rpc = RpcServer(services, settings.rpc, metrics, authenticator=authenticator, tls=settings.security.tls)
         await rpc.start()
         stack.push_async_callback(rpc.drain)
         url = _serve_metrics(settings, registry, stack)
         _publish_levels(engine, metrics)
+        stack.push_async_callback(_ended, asyncio.create_task(authenticator.follow()))
         stack.push_async_callback(_ended, asyncio.create_task(_follow_store(engine, rpc)))
         stack.push_async_callback(_ended, asyncio.create_task(audit_residency(engine.residency)))
         await _make_ready(settings, engine, rpc)
@@ -184,6 +187,18 @@ def _budgeted(settings: Settings, device: Device) -> ResidencyConfig:
         device_budget_bytes=config.device_budget_bytes or on_device,
         host_budget_bytes=config.host_budget_bytes or on_host,
     )
+
+
+def _secured(settings: Settings) -> Authenticator:
+    """Who may call what.
+
+    Raises:
+        ConfigError: an address is open to others without protection, or the keys cannot be read.
+    """
+    require_safe_bind("rpc.address", settings.rpc.address, settings.security)
+    if settings.metrics.enabled:
+        require_safe_bind("metrics.host", settings.metrics.host, settings.security)
+    return Authenticator(settings.security.keys_file)
 
 
 def _serve_metrics(settings: Settings, registry: CollectorRegistry, stack: AsyncExitStack) -> str:

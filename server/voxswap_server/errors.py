@@ -3,9 +3,12 @@
 VoxswapError                                             INTERNAL
 ├─ RequestError      the caller must change something    INVALID_ARGUMENT
 │  ├─ InvalidFields     several things at once
+│  ├─ ConfigError       settings that cannot be
 │  ├─ UnsupportedLanguage, TextTooLong, BadReferenceAudio
 │  ├─ VoiceNotFound                                      NOT_FOUND
 │  └─ VoiceExists                                        ALREADY_EXISTS
+├─ Unauthenticated   nobody that is known here           UNAUTHENTICATED
+├─ PermissionDenied  known, but may not                  PERMISSION_DENIED
 ├─ VoiceUnusable     in the store but broken             FAILED_PRECONDITION
 ├─ AssetMissing      a shared network is not installed   FAILED_PRECONDITION
 ├─ CapacityError     try later                           RESOURCE_EXHAUSTED + RetryInfo
@@ -57,6 +60,12 @@ class InvalidFields(RequestError):
         super().__init__("; ".join(f"{field}: {what}" for field, what in self.violations), field=self.violations[0][0])
 
 
+class ConfigError(RequestError):
+    """Settings that do not go together, or that cannot be honoured; raised at the start, never by a request."""
+
+    reason = "BAD_SETTINGS"
+
+
 class UnsupportedLanguage(RequestError):
     """No front-end speaks this language, or this version of voice does not."""
 
@@ -97,6 +106,21 @@ class VoiceExists(RequestError):
     def __init__(self, voice_id: str) -> None:
         super().__init__(f"voice {voice_id!r} already exists; delete it first, or choose another id", field="voice_id")
         self.voice_id = voice_id
+
+
+class Unauthenticated(VoxswapError):
+    """The caller has shown nothing that is known here."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(VoxswapError):
+    """The caller is known, and may not do this."""
+
+    reason = "PERMISSION_DENIED"
+
+    def __init__(self, name: str, *, has: Iterable[str], needs: Iterable[str]) -> None:
+        super().__init__(f"{name!r} may {', '.join(has) or 'nothing'}; this needs {' or '.join(needs)}")
 
 
 class VoiceUnusable(VoxswapError):

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from voxswap_server.auth import SecurityConfig
 from voxswap_server.engine.admission import AdmissionConfig
 from voxswap_server.engine.device import DeviceConfig
 from voxswap_server.engine.prompts import PromptConfig
@@ -24,13 +25,15 @@ from voxswap_server.engine.scheduler import SchedulerConfig
 from voxswap_server.engine.speakers import SpeakersConfig
 from voxswap_server.engine.synthesizer import SpeechConfig
 from voxswap_server.engine.worker import WorkerConfig
-from voxswap_server.errors import RequestError
+from voxswap_server.errors import ConfigError
 from voxswap_server.logs import LogConfig
 from voxswap_server.rpc.server import RpcConfig
 
 PREFIX = "VOXSWAP_"
 FILE = Path("voxswap.toml")
-CLIENT_VARIABLES = frozenset({"VOXSWAP_ADDRESS"})
+CLIENT_VARIABLES = frozenset(
+    f"VOXSWAP_{name}" for name in ("ADDRESS", "API_KEY", "TLS_CA", "TLS_CERT", "TLS_KEY", "TLS_NAME")
+)
 """Read by the client's command line, not by the server."""
 
 
@@ -84,14 +87,13 @@ class Settings(BaseSettings):
     speakers: SpeakersConfig = SpeakersConfig()
     pools: PoolConfig = PoolConfig()
     rpc: RpcConfig = RpcConfig()
+    security: SecurityConfig = SecurityConfig()
     metrics: MetricsConfig = MetricsConfig()
     logs: LogConfig = LogConfig()
 
 
-class BadSettings(RequestError):
+class BadSettings(ConfigError):
     """A setting has no such name, or cannot have such a value."""
-
-    reason = "BAD_SETTINGS"
 
 
 def load_settings(file: Path | None = None, **changes: Any) -> Settings:

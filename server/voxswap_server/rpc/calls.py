@@ -10,6 +10,7 @@ from typing import Any
 
 from grpc import aio
 
+from voxswap_server.auth import Principal
 from voxswap_server.ids import REQUEST_ID_KEY, TRACE_KEY, new_id, request_id_of, trace_id_of
 
 Context = aio.ServicerContext[Any, Any]
@@ -28,6 +29,8 @@ class Call:
     headers: dict[str, str] = field(default_factory=dict)
     """Initial metadata; what a servicer adds before its first response is sent with it."""
     headers_sent: bool = False
+    principal: Principal | None = None
+    """Who calls; None for probes."""
 
     async def send_headers(self, context: Context) -> None:
         """Sends the initial metadata, once."""

@@ -20,10 +20,14 @@ from voxswap.v1 import (
     voice_service_pb2,
     voice_service_pb2_grpc,
 )
+from voxswap_server.auth import Authenticator, TlsFiles
 from voxswap_server.domain import ModelAdmin, SpeakerEmbedder, Synthesizer, VoiceLibrary
 from voxswap_server.door import Door
+from voxswap_server.errors import ConfigError
 from voxswap_server.rpc.admin import ModelAdminServicer
+from voxswap_server.rpc.guard import Guard
 from voxswap_server.rpc.health import Health
+from voxswap_server.rpc.listening import listen
 from voxswap_server.rpc.telemetry import RpcMetrics, Telemetry
 from voxswap_server.rpc.tts import SpeechServicer
 from voxswap_server.rpc.uploads import UploadLimits
@@ -74,7 +78,16 @@ class Services:
 
 
 class RpcServer:
-    """A gRPC server with all services on it. Build, start, drain: once each."""
+    """A gRPC server with all services on it. Build, start, drain: once each.
+
+    Args:
+        services: what is behind it.
+        config: where it listens, and its limits.
+        metrics: told of each request that ends.
+        clock: monotonic seconds.
+        authenticator: who may call what; None lets everyone do everything.
+        tls: None speaks plain text.
+    """
 
     def __init__(
         self,
@@ -82,6 +95,9 @@ class RpcServer:
         config: RpcConfig,
         metrics: RpcMetrics,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        authenticator: Authenticator | None = None,
+        tls: TlsFiles | None = None,
     ) -> None:
         self.health = Health(SERVICES)
         self.port = 0
@@ -89,7 +105,9 @@ class RpcServer:
         self._config = config
         self._door = Door()
         self._drained = False
-        self._server = aio.server(interceptors=[Telemetry(metrics, self._door, clock)], options=_options(config))
+        self._tls = tls
+        telemetry = Telemetry(metrics, self._door, Guard(authenticator or Authenticator()), clock)
+        self._server = aio.server(interceptors=[telemetry], options=_options(config))
         self._add(services)
 
     def _add(self, services: Services) -> None:
@@ -109,13 +127,14 @@ class RpcServer:
         """Binds and listens. The services are not ready until `health.set_ready` says so.
 
         Raises:
+            ConfigError: a file of TLS cannot be read.
             OSError: the address cannot be bound.
         """
         try:
-            self.port = self._server.add_insecure_port(self._config.address)
-        except RuntimeError as error:
+            self.port = listen(self._server, self._config.address, self._tls)
+        except (ConfigError, OSError):
             await self._server.stop(None)
-            raise OSError(f"cannot listen on {self._config.address}: is something else listening there?") from error
+            raise
         await self.health.set_ready(False)
         await self._server.start()
 

@@ -20,6 +20,7 @@ from voxswap_server import logs
 from voxswap_server.door import Door
 from voxswap_server.errors import Cancelled, RequestError, VoxswapError
 from voxswap_server.rpc.calls import Call, Context, open_call
+from voxswap_server.rpc.guard import Guard
 from voxswap_server.rpc.status import code_of, status_of
 
 OUR_BUGS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
@@ -46,12 +47,16 @@ class Telemetry(aio.ServerInterceptor):
     Args:
         metrics: told of each request that ends.
         door: which requests pass through.
+        guard: says who may.
         clock: monotonic seconds.
     """
 
-    def __init__(self, metrics: RpcMetrics, door: Door, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, metrics: RpcMetrics, door: Door, guard: Guard, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._metrics = metrics
         self._door = door
+        self._guard = guard
         self._clock = clock
 
     async def intercept_service(
@@ -103,6 +108,7 @@ class Telemetry(aio.ServerInterceptor):
         error: BaseException | None = None
         with logs.request_context(call.request_id, call.trace_id):
             try:
+                call.principal = self._guard.admit(method, context)
                 with self._passage(method):
                     yield call
             except aio.AbortError:

@@ -21,6 +21,8 @@ FAILURES = {
     errors.BadReferenceAudio("2.1 s are too short", field="prompt.audio"): "INVALID_ARGUMENT",
     errors.VoiceNotFound("ghost", ["narrator"]): "NOT_FOUND",
     errors.VoiceExists("narrator"): "ALREADY_EXISTS",
+    errors.Unauthenticated("who is this?"): "UNAUTHENTICATED",
+    errors.PermissionDenied("panel", has=["speak"], needs=["admin"]): "PERMISSION_DENIED",
     errors.VoiceUnusable("narrator", "broken"): "FAILED_PRECONDITION",
     errors.AssetMissing("BERT", "fetch it"): "FAILED_PRECONDITION",
     errors.CapacityError("no room"): "RESOURCE_EXHAUSTED",

@@ -33,6 +33,9 @@ EVERY_ERROR = [
     ours.BadReferenceAudio("2 s; 3 to 10 s", field="prompt.audio"),
     ours.VoiceNotFound("narator", ["narrator"]),
     ours.VoiceExists("narrator"),
+    ours.ConfigError("no such port"),
+    ours.Unauthenticated("no key"),
+    ours.PermissionDenied("panel", has=["speak"], needs=["admin"]),
     ours.VoiceUnusable("narrator", "its decoder is missing"),
     ours.AssetMissing("ECAPA", "fetch it"),
     ours.CapacityError("full"),
@@ -45,7 +48,12 @@ EVERY_ERROR = [
     ours.EngineError("secret"),
     ours.DegenerateAudio("silence"),
 ]
-NAMES = {"RequestError": "InvalidRequest", "InvalidFields": "InvalidRequest", "EngineError": "ServerError"}
+NAMES = {
+    "RequestError": "InvalidRequest",
+    "InvalidFields": "InvalidRequest",
+    "ConfigError": "InvalidRequest",
+    "EngineError": "ServerError",
+}
 
 
 @pytest.mark.parametrize("error", EVERY_ERROR, ids=lambda error: type(error).__name__)
@@ -89,7 +97,9 @@ def test_what_the_details_say():
         (grpc.StatusCode.RESOURCE_EXHAUSTED, theirs.CapacityError),
         (grpc.StatusCode.NOT_FOUND, theirs.NotFound),
         (grpc.StatusCode.UNKNOWN, theirs.ServerError),
-        (grpc.StatusCode.PERMISSION_DENIED, theirs.ServerError),
+        (grpc.StatusCode.UNAUTHENTICATED, theirs.Unauthenticated),
+        (grpc.StatusCode.PERMISSION_DENIED, theirs.PermissionDenied),
+        (grpc.StatusCode.ABORTED, theirs.ServerError),
     ],
 )
 def test_without_details_the_code_decides(code: grpc.StatusCode, kind: type):

@@ -15,6 +15,7 @@ SAMPLES = {
     errors.InvalidFields: errors.InvalidFields([("text", "must be set"), ("voice_id", "is odd")]),
     errors.VoiceNotFound: errors.VoiceNotFound("narator", ["narrator", "slate"]),
     errors.VoiceExists: errors.VoiceExists("narrator"),
+    errors.PermissionDenied: errors.PermissionDenied("panel", has=["speak"], needs=["admin"]),
     errors.VoiceUnusable: errors.VoiceUnusable("narrator", "its decoder is broken"),
     errors.AssetMissing: errors.AssetMissing("the text encoder", "fetch it"),
 }

@@ -1,0 +1,64 @@
+"""Certificates as files. Knows nothing of who uses them.
+
+They are read anew when they change, so a renewed certificate is in use without a restart.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxswap_server.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Pem:
+    """What TLS needs, as PEM."""
+
+    certificate: bytes
+    """The server's chain, its own certificate first."""
+    private_key: bytes
+    client_ca: bytes | None
+    """Whose signature a client's certificate must have; None asks clients for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    certificate: Path
+    private_key: Path
+    client_ca: Path | None = None
+
+    def read(self) -> Pem:
+        """What the files hold now.
+
+        Raises:
+            ConfigError: one cannot be read.
+        """
+        try:
+            return Pem(
+                self.certificate.read_bytes(),
+                self.private_key.read_bytes(),
+                self.client_ca.read_bytes() if self.client_ca else None,
+            )
+        except OSError as error:
+            raise ConfigError(f"a file of TLS cannot be read: {error}") from None
+
+    def changes(self) -> Callable[[], Pem | None]:
+        """A function that gives what the files hold where that is not what they held when it was last asked.
+
+        Raises:
+            ConfigError: one cannot be read; later on that counts as no change.
+        """
+        held = self.read()
+
+        def changed() -> Pem | None:
+            nonlocal held
+            try:
+                found = self.read()
+            except ConfigError:
+                return None  # they are being replaced: whoever shakes hands now gets the old ones
+            if found == held:
+                return None
+            held = found
+            return found
+
+        return changed
