@@ -16,7 +16,7 @@ import torch
 from prometheus_client import CollectorRegistry
 
 import voxswap_server
-from voxswap_server.auth import Authenticator, require_safe_bind
+from voxswap_server.auth import Authenticator, Scope, credentials_of, require_safe_bind
 from voxswap_server.domain import AudioFormat, ModelAdmin, SynthesisRequest
 from voxswap_server.engine.admission import Admission
 from voxswap_server.engine.device import Device, default_budgets, is_exhausted, open_device, out_of_memory
@@ -32,8 +32,9 @@ from voxswap_server.engine.text_encoder import TextEncoding
 from voxswap_server.engine.voice import Voice
 from voxswap_server.engine.worker import Worker
 from voxswap_server.errors import VoxswapError
+from voxswap_server.exposition import MetricsServer
 from voxswap_server.logs import audit, configure
-from voxswap_server.metrics import Metrics, MetricsServer
+from voxswap_server.metrics import Metrics
 from voxswap_server.rpc.server import RpcServer
 from voxswap_server.rpc.server import Services as RpcServices
 from voxswap_server.settings import Settings, unknown_variables
@@ -91,7 +92,7 @@ async def running(settings: Settings, registry: CollectorRegistry | None = None)
         rpc = RpcServer(services, settings.rpc, metrics, authenticator=authenticator, tls=settings.security.tls)
         await rpc.start()
         stack.push_async_callback(rpc.drain)
-        url = _serve_metrics(settings, registry, stack)
+        url = _serve_metrics(settings, registry, authenticator, stack)
         _publish_levels(engine, metrics)
         stack.push_async_callback(_ended, asyncio.create_task(authenticator.follow()))
         stack.push_async_callback(_ended, asyncio.create_task(_follow_store(engine, rpc)))
@@ -201,10 +202,19 @@ def _secured(settings: Settings) -> Authenticator:
     return Authenticator(settings.security.keys_file)
 
 
-def _serve_metrics(settings: Settings, registry: CollectorRegistry, stack: AsyncExitStack) -> str:
+def _serve_metrics(
+    settings: Settings, registry: CollectorRegistry, authenticator: Authenticator, stack: AsyncExitStack
+) -> str:
     if not settings.metrics.enabled:
         return ""
-    server = MetricsServer(registry, settings.metrics.host, settings.metrics.port)
+    tls = settings.security.tls
+    server = MetricsServer(
+        registry,
+        settings.metrics.host,
+        settings.metrics.port,
+        admit=lambda headers: authenticator.authorize(credentials_of(headers), Scope.METRICS),
+        tls=tls.context() if tls else None,
+    )
     stack.callback(server.close)
     return server.url
 

@@ -6,10 +6,8 @@ seconds and bytes. Thread-safe, as prometheus_client is.
 """
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Buckets of device calls, queueing and releases. Like all buckets here: 11 bounds, the twelfth is +Inf."""
@@ -175,35 +173,3 @@ class Metrics:
 
 def _exemplar(trace_id: str) -> dict[str, str] | None:
     return {"trace_id": trace_id} if trace_id else None
-
-
-class MetricsServer:
-    """Serves /metrics over HTTP on a thread of its own; OpenMetrics to whoever accepts it.
-
-    Args:
-        registry: what to expose.
-        host: address to bind.
-        port: 0 picks a free one.
-
-    Raises:
-        OSError: the address cannot be bound.
-    """
-
-    def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
-        self._httpd, self._thread = start_http_server(port, host, registry)
-
-    @property
-    def url(self) -> str:
-        host, port = self._httpd.server_address[:2]
-        return f"http://{host!s}:{port}/metrics"
-
-    def close(self) -> None:
-        self._httpd.shutdown()
-        self._httpd.server_close()
-        self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()

@@ -6,7 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from voxswap_server.metrics import Metrics, MetricsServer
+from voxswap_server.exposition import MetricsServer
+from voxswap_server.metrics import Metrics
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 

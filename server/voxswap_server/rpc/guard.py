@@ -66,7 +66,7 @@ class Guard:
         shown = credentials_of(headers, _certificate_names(context))
         principal = self._authenticator.authorize(shown, *NEEDS.get(method, ()))
         if self._authenticator.asks:
-            annotate(principal=principal.name)
+            annotate(caller=principal.name)
             if method not in NEEDS and not method.startswith(REFLECTION):
                 raise PermissionDenied(principal.name, has=sorted(principal.scopes), needs=["a scope yet to be named"])
         return principal

@@ -9,7 +9,7 @@ import structlog
 from tests.fixtures.fake_engine import STARTED, Changes
 from voxswap.v1 import model_admin_service_pb2, speech_service_pb2, synthesis_pb2, voice_service_pb2
 from voxswap_server import errors
-from voxswap_server.metrics import MetricsServer
+from voxswap_server.exposition import MetricsServer
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
