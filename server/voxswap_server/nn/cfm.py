@@ -191,6 +191,17 @@ class Cfm(nn.Module):
             else:
                 yield from speech.push(unscale_mel(mel))
 
+    def stream(
+        self,
+        phones: Tensor,  # noqa: ARG002  (the engine treats every decoder alike)
+        conditioning: Conditioning,  # noqa: ARG002
+        noise: NoiseSource,  # noqa: ARG002
+        *,
+        speed: float = 1.0,  # noqa: ARG002
+    ) -> None:
+        """As `Decoder.stream`: this decoder streams by its own chunks."""
+        return
+
     def mels(self, features: Tensor, prompt: FlowPrompt, noise: NoiseSource, steps: int) -> Iterator[Tensor | None]:
         """Mel (1, bands, F) of chunk after chunk, each prompted by the one before it; None after every other step."""
         prompt_frames = prompt.mel.shape[-1]

@@ -1,9 +1,10 @@
-"""What the engine knows of a decoder: four things it can do, the same for every version.
+"""What the engine knows of a decoder: five things it can do, the same for every version.
 
     spec                                                                  -> VersionSpec
     prompt_tokens(content)                                                -> (Y,) long
     conditioning(references, prompt_tokens, prompt_phones)                -> Conditioning (frozen, cacheable)
     synthesize(tokens, phones, conditioning, noise, *, speed, steps, piece_tokens) -> Iterator of (samples,) float32
+    stream(phones, conditioning, noise, *, speed)                         -> TokenStream, where the version has one
 
 Knows nothing of how either family (VITS, flow matching) does it; `decoders.py` holds the table that loads them.
 """
@@ -44,6 +45,27 @@ class Conditioning:
     def nbytes(self) -> int:
         extra = self.prompt.mel.nbytes + self.prompt.features.nbytes if self.prompt else 0
         return self.speaker.nbytes + extra
+
+
+class TokenStream(Protocol):
+    """An utterance that is spoken while its tokens are still being drawn. Holds the state of that utterance."""
+
+    @property
+    def delay_tokens(self) -> int:
+        """How many tokens must be known beyond those that are heard, before the end is known."""
+        ...
+
+    def push(self, tokens: Tensor, *, final: bool, piece_tokens: Sequence[int] = ()) -> Iterator[Tensor]:
+        """Yields what can now be said for certain, each piece (samples,) float32 in -1..1; exhaust it.
+
+        Which numbers of tokens are pushed is part of what is heard, how they are cut into pieces is not.
+
+        Args:
+            tokens: (T,) all tokens so far, at least one.
+            final: these are all.
+            piece_tokens: as of `Decoder.synthesize`.
+        """
+        ...
 
 
 class Decoder(Protocol):
@@ -101,5 +123,14 @@ class Decoder(Protocol):
             piece_tokens: how much each piece holds, in tokens' worth of audio (40 ms); the last number repeats. Small
                 first pieces are heard early and cost more in all. Empty: one piece. Flow-matching decoders cut each of
                 their own chunks so.
+        """
+        ...
+
+    def stream(
+        self, phones: Tensor, conditioning: Conditioning, noise: NoiseSource, *, speed: float = 1.0
+    ) -> TokenStream | None:
+        """Begins an utterance whose tokens are still being drawn; arguments as of `synthesize`.
+
+        None where the version decodes all tokens of an utterance at once (v3, v4).
         """
         ...

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 
-class _FrameDecoder(Protocol):
+class FrameDecoder(Protocol):
+    """A flow and a generator, and how many frames on either side a frame depends on in each."""
+
     @property
     def flow_reach(self) -> int: ...
     @property
@@ -38,20 +40,20 @@ def spans(total: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
         start, index = stop, index + 1
 
 
-def flow_span(decoder: _FrameDecoder, frames: Tensor, speaker: Tensor, start: int, stop: int) -> Tensor:
+def flow_span(decoder: FrameDecoder, frames: Tensor, speaker: Tensor, start: int, stop: int) -> Tensor:
     """Frames `start..stop` behind the flow, exactly as a pass over all of `frames` (1, C, F) gives them."""
     left, right = max(0, start - decoder.flow_reach), stop + decoder.flow_reach
     return decoder.flow(frames[..., left:right], speaker)[..., start - left : stop - left]
 
 
-def generate_span(decoder: _FrameDecoder, frames: Tensor, speaker: Tensor, start: int, stop: int) -> Tensor:
+def generate_span(decoder: FrameDecoder, frames: Tensor, speaker: Tensor, start: int, stop: int) -> Tensor:
     """Samples of the frames `start..stop` (of those behind the flow), exactly as a pass over all gives them."""
     left, right = max(0, start - decoder.generator_reach), stop + decoder.generator_reach
     samples = decoder.generate(frames[..., left:right], speaker)
     return samples[(start - left) * decoder.samples_per_frame : (stop - left) * decoder.samples_per_frame]
 
 
-def decode_in_pieces(decoder: _FrameDecoder, frames: Tensor, speaker: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:
+def decode_in_pieces(decoder: FrameDecoder, frames: Tensor, speaker: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:
     """Yields the samples of each span of `frames` (1, C, F) before the flow; nothing is computed ahead of its piece."""
     total = frames.shape[-1]
     behind = torch.empty_like(frames)

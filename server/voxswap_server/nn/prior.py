@@ -5,6 +5,7 @@ Knows nothing of the codebook that its content vectors come from, nor of what is
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -58,20 +59,49 @@ class PriorEncoder(nn.Module):
         Returns:
             (B, frames, width)
         """
-        # Each token stands for two equal frames; the map before the repetition costs half of the map after it.
-        x = self.content_in(content).repeat_interleave(FRAMES_PER_TOKEN, 1)
-        x = self.content_encoder(x)
-        text = self.phone_encoder(self.phone_embedding(phones))
-        speaker = speaker.transpose(1, 2)
-        x = self.mrte(x, text, self.speaker_in(speaker) if self.speaker_in else speaker)
-        x = self.joint_encoder(x)
+        x = self.joined(content, self.text(phones), speaker)
         if speed != 1:
             x = F.interpolate(x.transpose(1, 2), int(x.shape[1] / speed) + 1, mode="linear").transpose(1, 2)
         return x
 
+    def text(self, phones: Tensor) -> Tensor:
+        """The half that does not depend on tokens: ids (B, P) -> (B, P, width)."""
+        encoded: Tensor = self.phone_encoder(self.phone_embedding(phones))
+        return encoded
+
+    def joined(self, content: Tensor, text: Tensor, speaker: Tensor) -> Tensor:
+        """Content (B, T, content_width), what `text` returned, speaker (B, speaker_width, 1) -> (B, 2T, width)."""
+        # Each token stands for two equal frames; the map before the repetition costs half of the map after it.
+        x = self.content_in(content).repeat_interleave(FRAMES_PER_TOKEN, 1)
+        x = self.content_encoder(x)
+        speaker = speaker.transpose(1, 2)
+        x = self.mrte(x, text, self.speaker_in(speaker) if self.speaker_in else speaker)
+        hidden: Tensor = self.joint_encoder(x)
+        return hidden
+
     def forward(self, content: Tensor, phones: Tensor, speaker: Tensor, speed: float = 1.0) -> tuple[Tensor, Tensor]:
         """As `hidden`; returns mean and logarithm of the deviation, each (B, latent_width, frames)."""
+        return self.moments(self.hidden(content, phones, speaker, speed))
+
+    def moments(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden frames (B, frames, width) -> mean and logarithm of the deviation, each (B, latent_width, frames)."""
         if self.statistics is None:
             raise ValueError("this prior has no statistics")
-        mean, log_std = self.statistics(self.hidden(content, phones, speaker, speed)).transpose(1, 2).chunk(2, 1)
+        mean, log_std = self.statistics(hidden).transpose(1, 2).chunk(2, 1)
         return mean, log_std
+
+
+def stretched(hidden: Tensor, speed: float) -> Tensor:
+    """Frames (B, T, width) at another speed, (B, int(T / speed) + 1, width).
+
+    As `PriorEncoder.hidden` does it, except that the step from frame to frame does not depend on how many there are:
+    frames that are appended leave the places of those before them alone.
+    """
+    if speed == 1:
+        return hidden
+    last = hidden.shape[1] - 1
+    frames = torch.arange(int(hidden.shape[1] / speed) + 1, dtype=torch.float64, device=hidden.device)
+    places = ((frames + 0.5) * speed - 0.5).clamp(0, last)
+    left = places.long()
+    share = (places - left).to(hidden)[:, None]
+    return torch.lerp(hidden[:, left], hidden[:, (left + 1).clamp(max=last)], share)

@@ -6,6 +6,7 @@ names begin with "reference." are needed only to encode a prompt.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Self
 
 import torch
@@ -15,11 +16,12 @@ from torch.nn import functional as F
 from voxswap_server.nn.adopt import adopt, parse_config
 from voxswap_server.nn.decoder import DEFAULT_STEPS, Conditioning
 from voxswap_server.nn.flow import Flow, FlowConfig
+from voxswap_server.nn.frozen import FADE_FRAMES, HOLD_FRAMES, FrozenLatents
 from voxswap_server.nn.hifigan import Generator, GeneratorConfig
 from voxswap_server.nn.latents import decode_in_pieces
 from voxswap_server.nn.mel_style import StyleConfig, StyleEncoder
 from voxswap_server.nn.noise import NoiseSource
-from voxswap_server.nn.prior import FRAMES_PER_TOKEN, PriorConfig, PriorEncoder
+from voxswap_server.nn.prior import FRAMES_PER_TOKEN, PriorConfig, PriorEncoder, stretched
 from voxswap_server.nn.quantizer import nearest
 from voxswap_server.nn.reference import ReferenceFeatures
 from voxswap_server.nn.specs import VersionSpec, spec_of
@@ -180,6 +182,60 @@ class Vits(nn.Module):
         mean, log_std = self.encode(tokens, phones, speaker, speed)
         frames = self.latent(mean, log_std, noise.latent(mean.shape[1], 0, mean.shape[2]))
         yield from decode_in_pieces(self, frames, speaker, [FRAMES_PER_TOKEN * size for size in piece_tokens])
+
+    def stream(
+        self, phones: Tensor, conditioning: Conditioning, noise: NoiseSource, *, speed: float = 1.0
+    ) -> "VitsStream":
+        """As `Decoder.stream`."""
+        return VitsStream(self, phones, conditioning.speaker.to(self.codebook), noise, speed=speed)
+
+
+class VitsStream:
+    """Implements `decoder.TokenStream`: every push runs the prior again, and freezes what it says of new frames.
+
+    Args:
+        decoder: speaks.
+        phones: (P,) ids of the utterance; their half of the prior runs once, at the first push.
+        speaker: (1, gin, 1)
+        noise: of the latent frames.
+        speed: > 1 is faster.
+        flow_ahead_frames: as of `FrozenLatents`.
+    """
+
+    def __init__(
+        self,
+        decoder: Vits,
+        phones: Tensor,
+        speaker: Tensor,
+        noise: NoiseSource,
+        *,
+        speed: float = 1.0,
+        flow_ahead_frames: int = 0,
+    ) -> None:
+        self._decoder = decoder
+        self._phones = phones
+        self._speaker = speaker
+        self._noise = noise
+        self._speed = speed
+        self._text: Tensor | None = None
+        # Slow speech has more frames a token; what is held back is counted in tokens.
+        hold = max(FADE_FRAMES, ceil(HOLD_FRAMES / speed))
+        self.latents = FrozenLatents(decoder, speaker, hold_frames=hold, flow_ahead_frames=flow_ahead_frames)
+
+    @property
+    def delay_tokens(self) -> int:
+        return ceil(self.latents.delay_frames * self._speed / FRAMES_PER_TOKEN)
+
+    def push(self, tokens: Tensor, *, final: bool, piece_tokens: Sequence[int] = ()) -> Iterator[Tensor]:
+        """As `TokenStream.push`."""
+        prior, codebook, first = self._decoder.prior, self._decoder.codebook, self.latents.frozen
+        if self._text is None:
+            self._text = prior.text(self._phones.to(codebook.device)[None])
+        hidden = prior.joined(codebook[tokens.to(codebook.device)][None], self._text, self._speaker)
+        mean, log_std = prior.moments(stretched(hidden, self._speed)[:, first:])
+        run = self._decoder.latent(mean, log_std, self._noise.latent(mean.shape[1], first, mean.shape[2]))
+        sizes = [max(1, int(FRAMES_PER_TOKEN * size / self._speed)) for size in piece_tokens]
+        yield from self.latents.push(run, final=final, sizes=sizes)
 
 
 def _vector(reference: ReferenceFeatures) -> Tensor:
