@@ -1,6 +1,6 @@
 """Latent frames that become known bit by bit, to samples that never have to be taken back.
 
-The prior sees all tokens at once, so what it says of a frame changes with every token that follows. So a frame is frozen
+The prior sees all tokens at once, so what it says of a frame changes with every token that follows. A frame is frozen
 when it is first spoken for: later runs of the prior begin behind it, faded in over a few frames while they are still
 latent. Of the frames behind the flow, too, each is computed once and kept. From there on nothing is approximate: the
 generator gets its whole reach on either side and is cut exactly, so the joined samples are those of one pass over the
