@@ -19,6 +19,7 @@ class AudioEncoding(StrEnum):
     MP3 = "mp3"
     MULAW = "mulaw"
     ALAW = "alaw"
+    AAC = "aac"
 
 
 class LanguageMode(StrEnum):

@@ -21,6 +21,7 @@ class AudioEncoding(StrEnum):
     MP3 = "mp3"
     MULAW = "mulaw"
     ALAW = "alaw"
+    AAC = "aac"
 
 
 class LanguageMode(StrEnum):

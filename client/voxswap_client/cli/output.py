@@ -26,6 +26,7 @@ SUFFIXES: Mapping[str, AudioEncoding] = {
     ".f32": AudioEncoding.PCM_F32,
     ".ulaw": AudioEncoding.MULAW,
     ".alaw": AudioEncoding.ALAW,
+    ".aac": AudioEncoding.AAC,
 }
 
 PLAYERS: Sequence[tuple[str, ...]] = (

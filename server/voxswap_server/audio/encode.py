@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-from voxswap_server.audio.encoders import flac, mp3, opus, raw, wav
+from voxswap_server.audio.encoders import aac, flac, mp3, opus, raw, wav
 from voxswap_server.audio.pcm import Samples
 from voxswap_server.domain import AudioEncoding
 from voxswap_server.errors import RequestError
@@ -59,6 +59,7 @@ SPECS: Mapping[AudioEncoding, EncodingSpec] = MappingProxyType(
         AudioEncoding.FLAC: EncodingSpec(flac.FlacStream, flac.FlacFile, ANY_RATE, flac.frame_s, "audio/flac"),
         AudioEncoding.OGG_OPUS: EncodingSpec(opus.OggOpus, opus.OggOpus, opus.RATES_HZ, opus.frame_s, "audio/ogg"),
         AudioEncoding.MP3: EncodingSpec(mp3.Mp3Stream, mp3.Mp3File, mp3.RATES_HZ, mp3.frame_s, "audio/mpeg"),
+        AudioEncoding.AAC: EncodingSpec(aac.Adts, aac.Adts, aac.RATES_HZ, aac.frame_s, "audio/aac"),
     }
 )
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16voxswap/v1/audio.proto\x12\nvoxswap.v1\"\x8a\x01\n\x0b\x41udioConfig\x12\x31\n\x0e\x61udio_encoding\x18\x01 \x01(\x0e\x32\x19.voxswap.v1.AudioEncoding\x12\x19\n\x11sample_rate_hertz\x18\x02 \x01(\x05\x12\x15\n\rspeaking_rate\x18\x03 \x01(\x01\x12\x16\n\x0evolume_gain_db\x18\x04 \x01(\x01*\x80\x02\n\rAudioEncoding\x12\x1e\n\x1a\x41UDIO_ENCODING_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41UDIO_ENCODING_PCM_S16\x10\x01\x12\x1a\n\x16\x41UDIO_ENCODING_PCM_F32\x10\x02\x12\x16\n\x12\x41UDIO_ENCODING_WAV\x10\x03\x12\x17\n\x13\x41UDIO_ENCODING_FLAC\x10\x04\x12\x1b\n\x17\x41UDIO_ENCODING_OGG_OPUS\x10\x05\x12\x16\n\x12\x41UDIO_ENCODING_MP3\x10\x06\x12\x18\n\x14\x41UDIO_ENCODING_MULAW\x10\x07\x12\x17\n\x13\x41UDIO_ENCODING_ALAW\x10\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16voxswap/v1/audio.proto\x12\nvoxswap.v1\"\x8a\x01\n\x0b\x41udioConfig\x12\x31\n\x0e\x61udio_encoding\x18\x01 \x01(\x0e\x32\x19.voxswap.v1.AudioEncoding\x12\x19\n\x11sample_rate_hertz\x18\x02 \x01(\x05\x12\x15\n\rspeaking_rate\x18\x03 \x01(\x01\x12\x16\n\x0evolume_gain_db\x18\x04 \x01(\x01*\x98\x02\n\rAudioEncoding\x12\x1e\n\x1a\x41UDIO_ENCODING_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41UDIO_ENCODING_PCM_S16\x10\x01\x12\x1a\n\x16\x41UDIO_ENCODING_PCM_F32\x10\x02\x12\x16\n\x12\x41UDIO_ENCODING_WAV\x10\x03\x12\x17\n\x13\x41UDIO_ENCODING_FLAC\x10\x04\x12\x1b\n\x17\x41UDIO_ENCODING_OGG_OPUS\x10\x05\x12\x16\n\x12\x41UDIO_ENCODING_MP3\x10\x06\x12\x18\n\x14\x41UDIO_ENCODING_MULAW\x10\x07\x12\x17\n\x13\x41UDIO_ENCODING_ALAW\x10\x08\x12\x16\n\x12\x41UDIO_ENCODING_AAC\x10\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'voxswap.v1.audio_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_AUDIOENCODING']._serialized_start=180
-  _globals['_AUDIOENCODING']._serialized_end=436
+  _globals['_AUDIOENCODING']._serialized_end=460
   _globals['_AUDIOCONFIG']._serialized_start=39
   _globals['_AUDIOCONFIG']._serialized_end=177
 # @@protoc_insertion_point(module_scope)

@@ -42,6 +42,8 @@ class _AudioEncodingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AudioEn
     """G.711 mu-law, 8 bits a sample, no header."""
     AUDIO_ENCODING_ALAW: _AudioEncoding.ValueType  # 8
     """G.711 A-law, 8 bits a sample, no header."""
+    AUDIO_ENCODING_AAC: _AudioEncoding.ValueType  # 9
+    """AAC-LC in ADTS frames, of the rates of MP3. The signal is 1024 samples late."""
 
 class AudioEncoding(_AudioEncoding, metaclass=_AudioEncodingEnumTypeWrapper):
     """How samples become bytes. In a stream, PCM, mu-law and A-law have no header; WAV, FLAC, Ogg-Opus and MP3 carry one, in
@@ -67,6 +69,8 @@ AUDIO_ENCODING_MULAW: AudioEncoding.ValueType  # 7
 """G.711 mu-law, 8 bits a sample, no header."""
 AUDIO_ENCODING_ALAW: AudioEncoding.ValueType  # 8
 """G.711 A-law, 8 bits a sample, no header."""
+AUDIO_ENCODING_AAC: AudioEncoding.ValueType  # 9
+"""AAC-LC in ADTS frames, of the rates of MP3. The signal is 1024 samples late."""
 Global___AudioEncoding: _TypeAlias = AudioEncoding  # noqa: Y015
 
 @_typing.final

@@ -4,7 +4,6 @@ Knows nothing of which message a field belongs to.
 """
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
@@ -12,12 +11,11 @@ from typing import TypeVar
 from google.protobuf.descriptor import EnumDescriptor
 
 from voxswap_server.errors import InvalidFields
-from voxswap_server.limits import ID_PATTERN
+from voxswap_server.limits import ID_PATTERN, is_id
 
 Value = TypeVar("Value")
 Number = TypeVar("Number", int, float)
 
-_ID = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
 
 
 class Fields:
@@ -36,7 +34,7 @@ class Fields:
     def voice_id(self, field: str, value: str) -> str:
         if not value:
             self.reject(field, "must be set")
-        elif not _ID.match(value):
+        elif not is_id(value):
             self.reject(field, f"{value[:80]!r} does not match {ID_PATTERN}")
         return value
 

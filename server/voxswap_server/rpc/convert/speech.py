@@ -29,6 +29,7 @@ ENCODINGS: Mapping[int, AudioEncoding] = {
     audio_pb2.AUDIO_ENCODING_MP3: AudioEncoding.MP3,
     audio_pb2.AUDIO_ENCODING_MULAW: AudioEncoding.MULAW,
     audio_pb2.AUDIO_ENCODING_ALAW: AudioEncoding.ALAW,
+    audio_pb2.AUDIO_ENCODING_AAC: AudioEncoding.AAC,
 }
 CUT_METHODS: Mapping[int, CutMethod | None] = {
     text_pb2.CUT_METHOD_UNSPECIFIED: None,
