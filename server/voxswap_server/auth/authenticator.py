@@ -32,6 +32,15 @@ class Principal:
     """Of the key or of the certificate; "anonymous" where the server asks for none."""
     scopes: frozenset[Scope]
 
+    def require(self, *any_of: Scope) -> None:
+        """Passes whoever has one of these scopes; everyone where none is named.
+
+        Raises:
+            PermissionDenied: this one may not.
+        """
+        if any_of and not self.scopes & set(any_of):
+            raise PermissionDenied(self.name, has=sorted(self.scopes), needs=[str(scope) for scope in any_of])
+
 
 ANYONE = Principal("anonymous", EVERY_SCOPE)
 
@@ -62,12 +71,24 @@ class Authenticator:
             Unauthenticated: nothing was shown, or nothing that is known here.
             PermissionDenied: the caller is known, and may not.
         """
+        principal = self.identify(credentials)
+        principal.require(*any_of)
+        return principal
+
+    def identify(self, credentials: Credentials) -> Principal:
+        """The caller, whatever that one may do.
+
+        Raises:
+            Unauthenticated: nothing was shown, or nothing that is known here.
+        """
         if not self.asks:
             return ANYONE
-        principal = self._identify(credentials)
-        if any_of and not principal.scopes & set(any_of):
-            raise PermissionDenied(principal.name, has=sorted(principal.scopes), needs=[str(scope) for scope in any_of])
-        return principal
+        if credentials.api_key:
+            return self._owner(credentials.api_key)
+        for certificate in self._keys.certificates:
+            if certificate.name in credentials.certificate_names:
+                return Principal(certificate.name, certificate.scopes)
+        raise Unauthenticated("this server asks for an API key: send 'authorization: Bearer KEY'")
 
     async def follow(self, on_reload: Callable[[], None] = lambda: None) -> None:
         """Keeps up with the file until it is cancelled. While a new content cannot be used, the last good one holds.
@@ -83,14 +104,6 @@ class Authenticator:
             async for _ in ticks:
                 if self._reload(self._path):
                     on_reload()
-
-    def _identify(self, credentials: Credentials) -> Principal:
-        if credentials.api_key:
-            return self._owner(credentials.api_key)
-        for certificate in self._keys.certificates:
-            if certificate.name in credentials.certificate_names:
-                return Principal(certificate.name, certificate.scopes)
-        raise Unauthenticated("this server asks for an API key: send 'authorization: Bearer KEY'")
 
     def _owner(self, secret: str) -> Principal:
         digest = hashed(secret)

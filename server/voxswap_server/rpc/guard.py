@@ -64,9 +64,10 @@ class Guard:
             return None
         headers = ((key, value) for key, value in context.invocation_metadata() or () if isinstance(value, str))
         shown = credentials_of(headers, _certificate_names(context))
-        principal = self._authenticator.authorize(shown, *NEEDS.get(method, ()))
+        principal = self._authenticator.identify(shown)
         if self._authenticator.asks:
-            annotate(caller=principal.name)
+            annotate(caller=principal.name)  # also of those who may not
+            principal.require(*NEEDS.get(method, ()))
             if method not in NEEDS and not method.startswith(REFLECTION):
                 raise PermissionDenied(principal.name, has=sorted(principal.scopes), needs=["a scope yet to be named"])
         return principal
