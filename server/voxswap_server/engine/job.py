@@ -1,8 +1,9 @@
-"""A request as the device thread sees it: a routine that asks for work, and an outbox for its audio.
+"""A request as the device thread sees it: strands that ask for work, and an outbox for its audio.
 
 Knows nothing of torch or of what the work computes. A routine is a plain generator: it yields one of the work types
 below, is sent the result back, and holds all state of its request in its own local variables. So jobs can be advanced
-in any order, dropped at any step, and batched with one another, without any of them knowing.
+in any order, dropped at any step, and batched with one another, without any of them knowing. A routine may begin others
+beside it: each strand waits for its own work, so that tokens are drawn while earlier ones become audio.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,18 @@ class DeviceCall:
     """None: it runs alone."""
     cost: int = 1
     """Positions it brings to a batch."""
+    later_s: float = 0.0
+    """Seconds of this request's audio that are on their way already: so much later than theirs is this work wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Starts a strand beside the present one; answered at once with the Future of what it will return.
+
+    It ends with its request. Its failure is nobody's but who awaits the Future.
+    """
+
+    routine: "Generator[Work, Any, Any]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +72,23 @@ class UtteranceSpoken:
 
 
 @dataclass(frozen=True, slots=True)
+class UtteranceRetried:
+    """What an utterance became was not fit to be heard; it is spoken once more, with another seed."""
+
+    fault: str
+    """Of `DegenerateAudio`."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """Something for the reader that is not audio, in its place between the pieces of audio."""
 
-    note: Notice | UtteranceSpoken
+    note: Notice | UtteranceSpoken | UtteranceRetried
 
 
-Work = DeviceCall | Await | Emit | Tell
-Item = Samples | Notice | UtteranceSpoken
+Work = DeviceCall | Begin | Await | Emit | Tell
+Item = Samples | Notice | UtteranceSpoken | UtteranceRetried
 Routine = Generator[Work, Any, None]
 
 
@@ -145,21 +167,37 @@ def _samples_of(item: Item) -> int:
     return item.size if isinstance(item, np.ndarray) else 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class Strand:
+    """One routine of a job; the job's first one is the job."""
+
+    number: int
+    """In the order in which strands were begun, over all jobs."""
+    job: "Job"
+    routine: Generator[Work, Any, Any]
+    result: "Future[Any]"
+    pending: DeviceCall | Await | None = None
+
+
+@dataclass(slots=True, eq=False)
 class Job:
     """One admitted request on the device thread. Its mutable half belongs to that thread alone."""
 
     number: int
     request_id: str
-    routine: Routine
     outbox: Outbox
     rate_hz: int
     accepted_s: float
     """Reading of the monotonic clock."""
     deadline_s: float | None
     ended: "Future[None]"
-    """Done once the device thread has let go of the routine and of everything in it."""
-    pending: DeviceCall | Await | None = None
+    """Done once the device thread has let go of the strands and of everything in them."""
+    batch: bool = False
+    """Nobody listens while it is made."""
+    strands: list[Strand] = field(default_factory=list)
+    """Those that have not ended; the first is the job."""
+    device_s: float = 0.0
+    """What its calls took, its share of those that others rode along in."""
     first_audio_s: float | None = None
     sent_samples: int = 0
 

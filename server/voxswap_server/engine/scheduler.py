@@ -3,9 +3,11 @@
 Pure Python: knows nothing of torch, of voices or of audio, only of candidates with an urgency and a batch key.
 
 The rule is earliest deadline first. A job's deadline is the moment at which its listener runs out of audio
-(`first audio + audio sent so far`), or, before its first audio, the moment at which it should have begun. Both are
-absolute readings of one clock, so a job that waits grows more urgent by itself and nothing starves. Whoever shares the
-most urgent job's batch key rides along, most urgent first: the weights are read once for all of them.
+(`first audio + audio sent so far`), or, before its first audio, the moment at which it should have begun; of a job to
+which nobody listens, as if its listener began much later. All are absolute readings of one clock, so a job that waits
+grows more urgent by itself and nothing starves. Work for audio that comes behind other audio of the same job is wanted
+so much later. Whoever shares the most urgent work's batch key rides along, most urgent first: the weights are read once
+for all of them.
 """
 
 from collections.abc import Hashable, Sequence
@@ -26,11 +28,12 @@ class SchedulerConfig:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A job that waits for the device."""
+    """A strand of a job that waits for the device."""
 
-    job: int
+    strand: int
+    """Its number; of equally urgent ones the older goes first."""
     deadline_s: float
-    """Reading of the clock when its listener runs dry; smaller is more urgent."""
+    """Reading of the clock when its work must be done; smaller is more urgent."""
     batch_key: Hashable | None
     """Work of equal keys may run in one call; None runs alone."""
     cost: int = 1
@@ -38,26 +41,41 @@ class Candidate:
 
 
 def pick(candidates: Sequence[Candidate], config: SchedulerConfig) -> list[int]:
-    """Jobs of the next device call, most urgent first; empty only if there are no candidates."""
+    """Strands of the next device call, most urgent first; empty only if there are no candidates."""
     if not candidates:
         return []
-    by_urgency = sorted(candidates, key=lambda candidate: (candidate.deadline_s, candidate.job))
+    by_urgency = sorted(candidates, key=lambda candidate: (candidate.deadline_s, candidate.strand))
     leader = by_urgency[0]
     if leader.batch_key is None or not config.batching:
-        return [leader.job]
-    chosen, cost = [leader.job], leader.cost
+        return [leader.strand]
+    chosen, cost = [leader.strand], leader.cost
     for candidate in by_urgency[1:]:
         if candidate.batch_key != leader.batch_key:
             continue
         if len(chosen) == config.max_step_rows or cost + candidate.cost > config.max_prefill_tokens:
             break
-        chosen.append(candidate.job)
+        chosen.append(candidate.strand)
         cost += candidate.cost
     return chosen
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a job may be silent, from its admission on."""
+
+    live_s: float = 0.3
+    """Before a new stream outranks streams that still have audio ahead."""
+    batch_s: float = 10.0
+    """Before a job to which nobody listens is treated as one that should be playing."""
+
+
 def deadline_of(
-    *, accepted_s: float, first_audio_s: float | None, sent_audio_s: float, patience_s: float = 0.3
+    *,
+    accepted_s: float,
+    first_audio_s: float | None,
+    sent_audio_s: float,
+    batch: bool = False,
+    patience: Patience = Patience(),
 ) -> float:
     """Reading of the clock at which the listener of a job runs dry.
 
@@ -65,6 +83,9 @@ def deadline_of(
         accepted_s: when the request was admitted.
         first_audio_s: when its first audio left the device, None before.
         sent_audio_s: seconds of audio that left the device so far.
-        patience_s: how long after its admission a job may be silent before it outranks streams that still have audio.
+        batch: nobody listens before all of it is there.
+        patience: with jobs that are silent.
     """
-    return accepted_s + patience_s if first_audio_s is None else first_audio_s + sent_audio_s
+    if batch:
+        return accepted_s + patience.batch_s + sent_audio_s
+    return accepted_s + patience.live_s if first_audio_s is None else first_audio_s + sent_audio_s

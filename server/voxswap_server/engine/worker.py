@@ -8,15 +8,15 @@ tried again one by one.
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
 
-from voxswap_server.engine.job import Await, DeviceCall, Emit, Job, Outbox, Routine, Tell
-from voxswap_server.engine.scheduler import Candidate, SchedulerConfig, deadline_of, pick
+from voxswap_server.engine.job import Await, Begin, DeviceCall, Emit, Job, Outbox, Routine, Strand, Tell, Work
+from voxswap_server.engine.scheduler import Candidate, Patience, SchedulerConfig, deadline_of, pick
 from voxswap_server.errors import Cancelled, DeadlineExceeded, Draining, EngineError, VoxswapError
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,9 @@ class WorkerConfig:
     max_ahead_s: float = 10.0
     """Audio that may wait for a reader before its job pauses."""
     patience_s: float = 0.3
-    """How long a new job may be silent before it outranks streams that still have audio ahead."""
+    """How long a new stream may be silent before it outranks streams that still have audio ahead."""
+    batch_patience_s: float = 10.0
+    """How long a job to which nobody listens (a unary request) gives way to streams."""
 
 
 class Worker:
@@ -71,9 +73,12 @@ class Worker:
         self._changed = threading.Condition()
         self._dirty = False
         self._stopping = False
-        self._arrivals: list[Job] = []
+        self._arrivals: list[tuple[Job, Routine]] = []
         self._cancelled: dict[int, VoxswapError] = {}
+        self._patience = Patience(config.patience_s, config.batch_patience_s)
         self._jobs: dict[int, Job] = {}  # the device thread's own
+        self._strands: dict[int, Strand] = {}  # likewise
+        self._strand_numbers = itertools.count()
         self._thread = threading.Thread(target=on_device_thread, args=(self._loop,), name="voxswap-device", daemon=True)
 
     def start(self) -> None:
@@ -102,18 +107,28 @@ class Worker:
         rate_hz: int,
         accepted_s: float,
         deadline_s: float | None,
+        batch: bool = False,
     ) -> Job:
         """Hands a routine over to the device thread. The job's `ended` is done when the thread has let go of it.
+
+        Args:
+            request_id: for the log.
+            routine: of the job; what it begins beside itself ends with it.
+            outbox: where its audio goes.
+            rate_hz: of that audio.
+            accepted_s: when the request was admitted.
+            deadline_s: when the job ends, done or not; None: never.
+            batch: nobody listens before all of it is there, so it gives way to streams.
 
         Raises:
             Draining: the worker is stopping.
         """
         ended: Future[None] = Future()
-        job = Job(next(self._numbers), request_id, routine, outbox, rate_hz, accepted_s, deadline_s, ended=ended)
+        job = Job(next(self._numbers), request_id, outbox, rate_hz, accepted_s, deadline_s, ended=ended, batch=batch)
         with self._changed:
             if self._stopping:
                 raise Draining("the server is shutting down; try another one")
-            self._arrivals.append(job)
+            self._arrivals.append((job, routine))
         self.wake()
         return job
 
@@ -147,10 +162,11 @@ class Worker:
             stopping = self._stopping
             arrivals, self._arrivals = self._arrivals, []
             cancelled, self._cancelled = self._cancelled, {}
-        for job in arrivals:
+        for job, routine in arrivals:
             self._jobs[job.number] = job
+            strand = self._attach(job, routine)
             if job.number not in cancelled:
-                self._advance(job, None)
+                self._advance(strand, None)
         for number, why in cancelled.items():
             if number in self._jobs:
                 self._end(self._jobs[number], why)
@@ -158,106 +174,147 @@ class Worker:
 
     def _step(self) -> bool:
         """One device call; False when no job can use the device now."""
-        for job in list(self._jobs.values()):
-            if isinstance(job.pending, Await) and job.pending.future.done():
-                self._resume(job, job.pending.future)
-        chosen = [self._jobs[number] for number in pick(self._candidates(), self._scheduling)]
+        for strand in list(self._strands.values()):
+            if isinstance(strand.pending, Await) and strand.pending.future.done():
+                self._resume(strand, strand.pending.future)
+        chosen = [self._strands[number] for number in pick(self._candidates(), self._scheduling)]
         if chosen:
             self._call(chosen)
         return bool(chosen)
 
     def _candidates(self) -> list[Candidate]:
-        return [
-            Candidate(
-                job.number,
-                deadline_of(
-                    accepted_s=job.accepted_s,
-                    first_audio_s=job.first_audio_s,
-                    sent_audio_s=job.sent_audio_s,
-                    patience_s=self._config.patience_s,
-                ),
-                job.pending.batch_key,
-                job.pending.cost,
+        found = []
+        for job in self._jobs.values():
+            if job.outbox.ahead_s >= self._config.max_ahead_s:
+                continue
+            deadline_s = deadline_of(
+                accepted_s=job.accepted_s,
+                first_audio_s=job.first_audio_s,
+                sent_audio_s=job.sent_audio_s,
+                batch=job.batch,
+                patience=self._patience,
             )
-            for job in self._jobs.values()
-            if isinstance(job.pending, DeviceCall) and job.outbox.ahead_s < self._config.max_ahead_s
-        ]
+            for strand in job.strands:
+                call = strand.pending
+                if isinstance(call, DeviceCall):
+                    found.append(Candidate(strand.number, deadline_s + call.later_s, call.batch_key, call.cost))
+        return found
 
-    def _call(self, jobs: list[Job]) -> None:
-        calls = [job.pending for job in jobs if isinstance(job.pending, DeviceCall)]
+    def _call(self, strands: list[Strand]) -> None:
+        calls = [strand.pending for strand in strands if isinstance(strand.pending, DeviceCall)]
         started_s = self._clock()
         try:
             results = calls[0].run([call.payload for call in calls])
         except Exception as error:
-            self._recover(jobs, error)
+            self._book(strands, started_s)
+            self._recover(strands, error)
             return
-        self._metrics.stage(calls[0].stage, self._clock() - started_s)
+        self._metrics.stage(calls[0].stage, self._book(strands, started_s))
         if calls[0].batch_key is not None:
             self._metrics.batch(len(calls))
-        for job, result in zip(jobs, results, strict=True):
-            self._advance(job, result)
+        for strand, result in zip(strands, results, strict=True):
+            if strand.number in self._strands:  # its job may have ended through another strand
+                self._advance(strand, result)
 
-    def _recover(self, jobs: list[Job], error: Exception) -> None:
+    def _book(self, strands: list[Strand], started_s: float) -> float:
+        """Shares out what a call took among those whose call it was."""
+        took_s = self._clock() - started_s
+        for strand in strands:
+            strand.job.device_s += took_s / len(strands)
+        return took_s
+
+    def _recover(self, strands: list[Strand], error: Exception) -> None:
         """A batch is tried again one by one; a single call once more if memory was made for it."""
-        if len(jobs) > 1:
-            for job in jobs:
-                self._call([job])
+        if len(strands) > 1:
+            for strand in strands:
+                if strand.number in self._strands:
+                    self._call([strand])
             return
-        (job,) = jobs
-        if isinstance(job.pending, DeviceCall) and self._rescue(error):
+        (strand,) = strands
+        if isinstance(strand.pending, DeviceCall) and self._rescue(error):
             try:
-                (result,) = job.pending.run([job.pending.payload])
+                (result,) = strand.pending.run([strand.pending.payload])
             except Exception as again:
                 error = again
             else:
-                self._advance(job, result)
+                self._advance(strand, result)
                 return
-        self._throw(job, error)
+        self._throw(strand, error)
 
-    def _resume(self, job: Job, future: "Future[Any]") -> None:
+    def _resume(self, strand: Strand, future: "Future[Any]") -> None:
         error = future.exception()
         if error is None:
-            self._advance(job, future.result())
+            self._advance(strand, future.result())
         else:
-            self._throw(job, error)
+            self._throw(strand, error)
 
-    def _throw(self, job: Job, error: BaseException) -> None:
-        """Raises an error inside the routine, which may handle it; else it ends the job."""
-        self._run(job, lambda: job.routine.throw(error))
+    def _throw(self, strand: Strand, error: BaseException) -> None:
+        """Raises an error inside the routine, which may handle it; else it ends the strand."""
+        self._run(strand, lambda: strand.routine.throw(error))
 
-    def _advance(self, job: Job, result: Any) -> None:
-        self._run(job, lambda: job.routine.send(result))
+    def _advance(self, strand: Strand, result: Any) -> None:
+        self._run(strand, lambda: strand.routine.send(result))
 
-    def _run(self, job: Job, resume: Callable[[], Any]) -> None:
-        """Lets the routine run to its next wait, passing its audio on."""
+    def _run(self, strand: Strand, resume: Callable[[], Work]) -> None:
+        """Lets the routine run to its next wait, and gives it what it need not wait for."""
         try:
             work = resume()
-            while isinstance(work, Emit | Tell):
-                self._pass_on(job, work)
-                work = job.routine.send(None)
-        except StopIteration:
-            self._end(job, None)
+            while not isinstance(work, DeviceCall | Await):
+                work = strand.routine.send(self._served(strand.job, work))
+        except StopIteration as end:
+            self._finish(strand, end.value)
             return
         except Exception as error:
-            self._end(job, error)
+            self._fail(strand, error)
             return
-        job.pending = work
+        strand.pending = work
         if isinstance(work, Await):
             work.future.add_done_callback(lambda _future: self.wake())
 
-    def _pass_on(self, job: Job, work: Emit | Tell) -> None:
+    def _served(self, job: Job, work: Emit | Tell | Begin) -> "Future[Any] | None":
+        if isinstance(work, Begin):
+            strand = self._attach(job, work.routine)
+            self._advance(strand, None)
+            return strand.result
         if isinstance(work, Tell):
             job.outbox.put(work.note)
-            return
+            return None
         if job.first_audio_s is None:
             job.first_audio_s = self._clock()
         job.sent_samples += work.samples.size
         job.outbox.put(work.samples)
+        return None
+
+    def _attach(self, job: Job, routine: "Generator[Work, Any, Any]") -> Strand:
+        strand = Strand(next(self._strand_numbers), job, routine, Future())
+        self._strands[strand.number] = strand
+        job.strands.append(strand)
+        return strand
+
+    def _finish(self, strand: Strand, value: Any) -> None:
+        if strand is strand.job.strands[0]:
+            self._end(strand.job, None)
+        else:
+            self._detach(strand)
+            strand.result.set_result(value)
+
+    def _fail(self, strand: Strand, error: Exception) -> None:
+        if strand is strand.job.strands[0]:
+            self._end(strand.job, error)
+        else:
+            self._detach(strand)
+            strand.result.set_exception(error)
+
+    def _detach(self, strand: Strand) -> None:
+        del self._strands[strand.number]
+        strand.job.strands.remove(strand)
+        strand.pending = None
 
     def _end(self, job: Job, error: BaseException | None) -> None:
         del self._jobs[job.number]
-        job.routine.close()
-        job.pending = None
+        for strand in list(job.strands):
+            strand.routine.close()
+            self._detach(strand)
         if error is not None and not isinstance(error, VoxswapError):
             log.error("job failed", request_id=job.request_id, exc_info=error)
             error = self._explain(error) or EngineError(

@@ -10,12 +10,12 @@ CONFIG = SchedulerConfig(max_step_rows=4, max_prefill_tokens=100)
 candidates = st.lists(
     st.builds(
         Candidate,
-        job=st.integers(0, 1000),
+        strand=st.integers(0, 1000),
         deadline_s=st.floats(0, 100, allow_nan=False),
         batch_key=st.sampled_from([None, "a", "b", "c"]),
         cost=st.integers(1, 120),
     ),
-    unique_by=lambda candidate: candidate.job,
+    unique_by=lambda candidate: candidate.strand,
     max_size=12,
 )
 
@@ -58,15 +58,15 @@ def test_a_row_larger_than_the_bound_runs_alone() -> None:
 @given(candidates)
 def test_laws(waiting: list[Candidate]) -> None:
     chosen = pick(waiting, CONFIG)
-    by_job = {candidate.job: candidate for candidate in waiting}
+    by_strand = {candidate.strand: candidate for candidate in waiting}
     assert bool(chosen) == bool(waiting)
     assert len(set(chosen)) == len(chosen) <= CONFIG.max_step_rows
     if chosen:
-        leader = by_job[chosen[0]]
+        leader = by_strand[chosen[0]]
         assert leader.deadline_s == min(candidate.deadline_s for candidate in waiting)
-        assert all(by_job[job].batch_key == leader.batch_key for job in chosen)
+        assert all(by_strand[strand].batch_key == leader.batch_key for strand in chosen)
         assert len(chosen) == 1 or leader.batch_key is not None
-        assert len(chosen) == 1 or sum(by_job[job].cost for job in chosen) <= CONFIG.max_prefill_tokens
+        assert len(chosen) == 1 or sum(by_strand[strand].cost for strand in chosen) <= CONFIG.max_prefill_tokens
 
 
 def test_a_waiting_job_grows_more_urgent_than_a_stream_with_audio_ahead() -> None:

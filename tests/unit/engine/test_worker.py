@@ -1,6 +1,7 @@
 """The device thread, driven by routines that compute nothing: order, isolation, cancelling, deadlines, stalling."""
 
 import asyncio
+import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import Future
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voxswap_server.engine.job import Await, DeviceCall, Emit, Job, Outbox, Routine
+from voxswap_server.engine.job import Await, Begin, DeviceCall, Emit, Job, Outbox, Routine
 from voxswap_server.engine.scheduler import SchedulerConfig
 from voxswap_server.engine.worker import Worker, WorkerConfig
 from voxswap_server.errors import Cancelled, DeadlineExceeded, Draining, EngineError, OutOfMemory
@@ -48,7 +49,7 @@ async def make() -> AsyncIterator[Callable[..., Bench]]:
 
     def build(**config: Any) -> Bench:
         metrics = Recorder()
-        hooks = {name: config.pop(name) for name in ("rescue", "explain") if name in config}
+        hooks = {name: config.pop(name) for name in ("rescue", "explain", "clock") if name in config}
         scheduling = SchedulerConfig(batching=config.pop("batching", True))
         worker = Worker(scheduling, WorkerConfig(**config), metrics, **hooks)
         workers.append(worker)
@@ -281,3 +282,155 @@ async def test_a_bug_in_a_routine_is_our_error_and_the_thread_lives_on(make: Cal
         await heard(outbox)
     _, after = bench.submit(counting(2))
     assert await heard(after) == [0, 1]
+
+
+async def test_a_strand_runs_beside_its_job_and_its_result_can_be_awaited(make: Callable[..., Bench]) -> None:
+    def helper() -> Generator[Any, Any, str]:
+        first = yield call("a", "weights")
+        second = yield call("b", "weights")
+        return first + second
+
+    def routine() -> Routine:
+        pending = yield Begin(helper())
+        own = yield call(1.0)
+        yield tone(own)
+        text = yield Await(pending)
+        yield tone(float(len(text)))
+
+    assert await heard(make().submit(routine())[1]) == [1.0, 2.0]
+
+
+async def test_strands_of_one_job_share_a_batch(make: Callable[..., Bench]) -> None:
+    def helper(value: int) -> Generator[Any, Any, int]:
+        result: int = yield call(value, "weights")
+        return result
+
+    def routine() -> Routine:
+        first = yield Begin(helper(0))
+        second = yield Begin(helper(1))
+        yield tone((yield Await(first)))
+        yield tone((yield Await(second)))
+
+    bench = make()
+    assert await heard(bench.submit(routine())[1]) == [0, 1]
+    assert bench.metrics.batches == [2]
+
+
+async def test_a_strand_that_fails_ends_its_job_only_if_it_is_awaited(make: Callable[..., Bench]) -> None:
+    def broken() -> Generator[Any, Any, None]:
+        yield call(None)
+        raise OutOfMemory("no room")
+
+    def careless() -> Routine:
+        yield Begin(broken())
+        for number in range(3):
+            yield tone((yield call(number)))
+
+    def careful() -> Routine:
+        yield Await((yield Begin(broken())))
+
+    bench = make()
+    assert await heard(bench.submit(careless())[1]) == [0, 1, 2]
+    with pytest.raises(OutOfMemory):
+        await heard(bench.submit(careful())[1])
+
+
+async def test_strands_are_closed_with_their_job(make: Callable[..., Bench]) -> None:
+    closed: list[str] = []
+
+    def endless(name: str) -> Generator[Any, Any, None]:
+        try:
+            while True:
+                yield call(0, "weights")
+        finally:
+            closed.append(name)
+
+    def ending() -> Routine:
+        yield Begin(endless("of one that ends"))
+        yield call(1)
+
+    def cancelled() -> Routine:
+        yield Begin(endless("of one that is cancelled"))
+        yield tone(1.0)
+        yield Await(Future())
+
+    bench = make(max_ahead_s=1e9)
+    first, outbox = bench.submit(ending())
+    assert await heard(outbox) == []
+    second, outbox = bench.submit(cancelled())
+    assert (await anext(outbox.items())).tolist() == [1.0]
+    bench.worker.cancel(second)
+    await asyncio.gather(asyncio.wrap_future(first.ended), asyncio.wrap_future(second.ended))
+    assert closed == ["of one that ends", "of one that is cancelled"]
+    assert bench.worker._strands == {}
+
+
+async def test_work_that_is_wanted_later_waits_for_work_that_is_wanted_now(make: Callable[..., Bench]) -> None:
+    order: list[str] = []
+    begun: Future[None] = Future()
+
+    def note(names: list[Any]) -> list[Any]:
+        order.extend(names)
+        return names
+
+    def ahead() -> Generator[Any, Any, None]:
+        yield Await(begun)
+        for _ in range(2):
+            yield DeviceCall("t2s", note, "ahead", later_s=5.0)
+
+    def routine() -> Routine:
+        pending = yield Begin(ahead())
+        begun.set_result(None)
+        for _ in range(3):
+            yield DeviceCall("decode", note, "now")
+        yield Await(pending)
+
+    assert await heard(make().submit(routine())[1]) == []
+    assert order == ["now"] * 3 + ["ahead"] * 2
+
+
+async def test_a_job_is_booked_its_share_of_the_device(make: Callable[..., Bench]) -> None:
+    ticks = itertools.count()
+    bench = make(clock=lambda: float(next(ticks)))
+    gate: Future[None] = Future()
+
+    def routine(here: Future[None]) -> Routine:
+        here.set_result(None)
+        yield Await(gate)
+        yield call(1, "weights")
+
+    here: list[Future[None]] = [Future(), Future()]
+    jobs = [bench.submit(routine(one)) for one in here]
+    await asyncio.gather(*map(asyncio.wrap_future, here))
+    gate.set_result(None)
+    for _, outbox in jobs:
+        await heard(outbox)
+    assert bench.metrics.batches == [2]
+    assert jobs[0][0].device_s == jobs[1][0].device_s > 0
+
+
+async def test_a_job_nobody_listens_to_gives_way_to_a_stream(make: Callable[..., Bench]) -> None:
+    bench = make(max_ahead_s=1e9)
+    order: list[str] = []
+    gate: Future[None] = Future()
+
+    def note(names: list[Any]) -> list[Any]:
+        order.extend(names)
+        return names
+
+    def routine(name: str, here: Future[None]) -> Routine:
+        here.set_result(None)
+        yield Await(gate)
+        for _ in range(3):
+            yield DeviceCall("decode", note, name)
+            yield tone(0.0, RATE_HZ)
+
+    here: list[Future[None]] = [Future(), Future()]
+    now_s = bench.worker._clock()
+    _, batch = bench.submit(routine("batch", here[0]), batch=True, accepted_s=now_s)
+    _, live = bench.submit(routine("live", here[1]), accepted_s=now_s)
+    await asyncio.gather(*map(asyncio.wrap_future, here))
+    gate.set_result(None)
+    await heard(live)
+    await heard(batch)
+    assert order == ["live"] * 3 + ["batch"] * 3
