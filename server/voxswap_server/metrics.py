@@ -148,7 +148,11 @@ class Metrics:
         self._network_evictions.labels(network, reason).inc()
 
     def lookup(self, cache: str, *, hit: bool) -> None:
-        self._lookups.labels(cache, "hit" if hit else "miss").inc()
+        self.looked_up(cache, "hit" if hit else "miss")
+
+    def looked_up(self, cache: str, result: str) -> None:
+        """`result` is hit, miss, corrupt (there was an entry that may not be used) or unavailable."""
+        self._lookups.labels(cache, result).inc()
 
     def tier_levels(
         self,

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from voxswap_server.auth import SecurityConfig
 from voxswap_server.engine.admission import AdmissionConfig
+from voxswap_server.engine.conditioning import CacheConfig
 from voxswap_server.engine.device import DeviceConfig
 from voxswap_server.engine.prompts import PromptConfig
 from voxswap_server.engine.residency.contract import ResidencyConfig
@@ -84,6 +85,7 @@ class Settings(BaseSettings):
     admission: AdmissionConfig = AdmissionConfig()
     speech: SpeechConfig = SpeechConfig()
     prompts: PromptConfig = PromptConfig()
+    cache: CacheConfig = CacheConfig()
     speakers: SpeakersConfig = SpeakersConfig()
     pools: PoolConfig = PoolConfig()
     rpc: RpcConfig = RpcConfig()

@@ -5,8 +5,10 @@ The only file of the engine that knows that devices differ.
 
 import ctypes
 import os
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -37,6 +39,17 @@ class Device:
     @property
     def is_cuda(self) -> bool:
         return self.device.type == "cuda"
+
+    @property
+    def host_arithmetic(self) -> str:
+        """What decides how this process rounds on the CPU: where it is equal, so is every bit."""
+        return f"{_processor()} {torch.backends.cpu.get_cpu_capability()} x{self.threads}"
+
+    @property
+    def arithmetic(self) -> str:
+        """The same of what the networks compute."""
+        cuda = f" {torch.cuda.get_device_name(self.device)} {torch.version.cuda}" if self.is_cuda else ""
+        return f"{self.host_arithmetic} {self.dtype}{cuda}"
 
     def run(self, body: Callable[[], None]) -> None:
         """Runs the device thread's loop with what torch keeps per thread set up."""
@@ -80,6 +93,16 @@ def open_device(config: DeviceConfig) -> Device:
 def usable_cores() -> int:
     """Cores that the scheduler may give this process."""
     return len(os.sched_getaffinity(0))
+
+
+def _processor() -> str:
+    """The model of the CPU: libraries choose their kernels by it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.machine())
 
 
 def default_budgets(device: Device) -> tuple[int, int]:

@@ -7,7 +7,7 @@ given. Tensors whose names begin with "reference." are needed only to encode a p
 import copy
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -100,6 +100,12 @@ class Cfm(nn.Module):
         return self._vocoder
 
     # The reference
+
+    @property
+    def token_weights(self) -> tuple[Tensor, ...]:
+        """As `Decoder.token_weights`."""
+        content = self.reference.content
+        return (content.weight, cast("Tensor", content.bias), self.codebook)
 
     def prompt_tokens(self, content: Tensor) -> Tensor:
         """Content features (1, 768, T at 50 Hz) -> (T // 2,) long."""

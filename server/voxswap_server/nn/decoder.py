@@ -1,6 +1,7 @@
-"""What the engine knows of a decoder: five things it can do, the same for every version.
+"""What the engine knows of a decoder: six things it can do, the same for every version.
 
     spec                                                                  -> VersionSpec
+    token_weights                                                         -> what prompt_tokens depends on
     prompt_tokens(content)                                                -> (Y,) long
     conditioning(references, prompt_tokens, prompt_phones)                -> Conditioning (frozen, cacheable)
     synthesize(tokens, phones, conditioning, noise, *, speed, steps, piece_tokens) -> Iterator of (samples,) float32
@@ -73,6 +74,11 @@ class Decoder(Protocol):
 
     @property
     def spec(self) -> VersionSpec: ...
+
+    @property
+    def token_weights(self) -> Sequence[Tensor]:
+        """All weights that `prompt_tokens` reads. Voices that were tuned from one base often have the same."""
+        ...
 
     def prompt_tokens(self, content: Tensor) -> Tensor:
         """Semantic tokens (Y,) of content features (1, 768, T) of the reference audio."""

@@ -29,7 +29,8 @@ SHORTEST_AUXILIARY_S = 0.1
 
 _TAIL_SAMPLES = 9_600
 """Silence after the content wave. Upstream counts 0.3 s at 32 kHz and appends them at 16 kHz, so it is 0.6 s."""
-_FFT_SAMPLES, _HOP_SAMPLES = 2048, 640
+FFT_SAMPLES, HOP_SAMPLES = 2048, 640
+"""Of the spectrogram."""
 _LOUDEST_MEL, _QUIETEST_MEL = 2.0, -12.0
 
 Network = Callable[[Tensor], Tensor]
@@ -77,14 +78,13 @@ def encode_reference(
     """
     mono = mix_down(samples)
     features = content(content_wave(mono, rate_hz)) if content else None
-    if len(mono) < SHORTEST_AUXILIARY_S * rate_hz:
-        raise BadReferenceAudio(_length_message("auxiliary reference audio", len(mono) / rate_hz, SHORTEST_AUXILIARY_S))
+    require_timbre(mono, rate_hz)
     wave = timbre_wave(mono, rate_hz)
     vector = None
     if spec.speaker_vector:
         if speaker_vector is None:
             raise ValueError(f"{spec.version} needs a speaker vector network")
-        vector = speaker_vector(resample(wave, SPECTRUM_RATE_HZ, CONTENT_RATE_HZ))
+        vector = speaker_vector(speaker_wave(wave))
     mel = scale_mel(log_mel(mono, rate_hz, spec.flow.mel)) if spec.flow else None
     return ReferenceFeatures(spectrum(wave), features, vector, mel)
 
@@ -115,6 +115,16 @@ def content_wave(mono: NDArray[np.float32], rate_hz: int) -> Tensor:
     return F.pad(torch.from_numpy(wave)[None], (0, _TAIL_SAMPLES))
 
 
+def require_timbre(mono: NDArray[np.float32], rate_hz: int) -> None:
+    """The rule of every reference, auxiliary ones included.
+
+    Raises:
+        BadReferenceAudio: it is shorter than 0.1 s.
+    """
+    if len(mono) < SHORTEST_AUXILIARY_S * rate_hz:
+        raise BadReferenceAudio(_length_message("auxiliary reference audio", len(mono) / rate_hz, SHORTEST_AUXILIARY_S))
+
+
 def timbre_wave(mono: NDArray[np.float32], rate_hz: int) -> Tensor:
     """What the spectrogram and the speaker vector are made of: (1, n) at 32 kHz, tamed where it overshoots."""
     wave = resample(torch.from_numpy(mono)[None], rate_hz, SPECTRUM_RATE_HZ)
@@ -122,9 +132,14 @@ def timbre_wave(mono: NDArray[np.float32], rate_hz: int) -> Tensor:
     return wave / min(2.0, peak) if peak > 1 else wave
 
 
+def speaker_wave(wave: Tensor) -> Tensor:
+    """What the speaker vector's network hears of a timbre wave: (1, n) at 32 kHz -> 16 kHz."""
+    return resample(wave, SPECTRUM_RATE_HZ, CONTENT_RATE_HZ)
+
+
 def spectrum(wave: Tensor) -> Tensor:
     """(1, n) at 32 kHz -> magnitudes (1, 1025, n // 640)."""
-    return _magnitudes(wave, _FFT_SAMPLES, _HOP_SAMPLES)
+    return _magnitudes(wave, FFT_SAMPLES, HOP_SAMPLES)
 
 
 def log_mel(mono: NDArray[np.float32], rate_hz: int, mel: MelSpec) -> Tensor:

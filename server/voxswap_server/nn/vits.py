@@ -7,7 +7,7 @@ names begin with "reference." are needed only to encode a prompt.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -102,6 +102,12 @@ class Vits(nn.Module):
         return adopt(lambda: cls(config), tensors, dtype=dtype, device=device)
 
     # The reference
+
+    @property
+    def token_weights(self) -> tuple[Tensor, ...]:
+        """As `Decoder.token_weights`."""
+        content = self.reference.content
+        return (content.weight, cast("Tensor", content.bias), self.codebook)
 
     def prompt_tokens(self, content: Tensor) -> Tensor:
         """Content features (1, 768, T at 50 Hz) -> (T // 2,) long."""
