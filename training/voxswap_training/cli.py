@@ -183,6 +183,7 @@ def _decoder(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     stage.add_argument("--codebook", type=Path, required=True)
     stage.add_argument("--sound", type=Path, required=True, help="folder of stage `sound`")
     stage.add_argument("--batch", type=int, default=32)
+    stage.add_argument("--slices", type=int, default=1, help="of each utterance, for the generator")
     stage.add_argument("--slice-frames", type=int, default=32)
     stage.add_argument("--judge-width", type=int, default=24)
     stage.add_argument("--judged-from", type=float, default=0.15)
@@ -203,6 +204,7 @@ def _run_decoder(options: argparse.Namespace) -> None:
     lines = Lines.load(options.pack / "lines.npz")
     settings = DecoderSettings(
         batch=options.batch,
+        slices=options.slices,
         slice_frames=options.slice_frames,
         judge_width=options.judge_width,
         judged_from=options.judged_from,
@@ -409,5 +411,5 @@ def _device(options: argparse.Namespace) -> "torch.device":
     import torch
 
     torch.set_num_threads(options.threads)
-    torch.set_float32_matmul_precision("high")
+    torch.set_float32_matmul_precision("medium")
     return torch.device(options.device)

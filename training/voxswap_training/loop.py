@@ -113,5 +113,4 @@ def adamw(network: nn.Module, rate: float, *, decay: float, betas: tuple[float, 
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    fused = parameters[0].device.type == "cuda"
-    return torch.optim.AdamW(groups, rate, betas=betas, fused=fused)
+    return torch.optim.AdamW(groups, rate, betas=betas, fused=True)

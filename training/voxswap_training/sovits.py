@@ -30,7 +30,7 @@ class SovitsShape:
     hidden_channels: int = 192
     filter_channels: int = 256
     n_heads: int = 2
-    n_layers: int = 4
+    n_layers: int = 2
     kernel_size: int = 3
     inter_channels: int = 128
     gin_channels: int = 256
@@ -38,12 +38,12 @@ class SovitsShape:
     style_width: int = 128
     couplings: int = 2
     flow_width: int = 128
-    flow_layers: int = 4
+    flow_layers: int = 2
     upsample_initial_channel: int = 256
     upsample_rates: tuple[int, ...] = (8, 5, 4, 4)
     upsample_kernel_sizes: tuple[int, ...] = (16, 11, 8, 8)
-    resblock_kernel_sizes: tuple[int, ...] = (3, 7)
-    resblock_dilation_sizes: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5))
+    resblock_kernel_sizes: tuple[int, ...] = (3,)
+    resblock_dilation_sizes: tuple[tuple[int, ...], ...] = ((1, 3, 9),)
 
     def upstream(self) -> dict[str, Any]:
         """The `config` of a checkpoint."""

@@ -22,7 +22,7 @@ from voxswap_training.pack import Lines
 from voxswap_training.signal import MelFilter, spectrum
 from voxswap_training.sound import RATE_HZ, Sound
 from voxswap_training.sovits import SovitsShape, TrainableSovits
-from voxswap_training.train_t2s import autocast
+from voxswap_training.train_t2s import half_on_gpu
 
 FRAME_SAMPLES: Final = 640
 _BETAS = (0.8, 0.99)
@@ -32,14 +32,18 @@ _BANDS = 80
 _MEL_PER_FRAME = 2
 _FFTS = (512, 1024, 2048)
 _REFERENCE_S = (3.0, 5.0)
+_CLIP = 30.0
+"""Longest gradient; usual ones have half of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecoderSettings:
     batch: int = 32
+    slices: int = 1
+    """Of each utterance: the prior reads it whole, the generator makes so many stretches of it."""
     slice_frames: int = 32
-    rate: float = 8e-4
-    judge_rate: float = 4e-4
+    rate: float = 5e-4
+    judge_rate: float = 3e-4
     judge_width: int = 24
     judged_from: float = 0.15
     """Share of the budget after which discriminators join."""
@@ -164,9 +168,14 @@ class Trainee(nn.Module):
 
 
 def cut_slices(
-    z: Tensor, samples: Tensor, token_counts: Tensor, frames: int, generator: torch.Generator
+    z: Tensor, samples: Tensor, token_counts: Tensor, frames: int, generator: torch.Generator, *, count: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Random stretches: generator input with edges (B, C, frames + 2 edges) and the samples between (B, n)."""
+    """Random stretches, `count` of each row: generator input (count B, C, frames + 2 edges) and the samples between
+    (count B, n).
+
+    The rows of `z` follow each other, then again.
+    """
+    z, samples, token_counts = z.repeat(count, 1, 1), samples.repeat(count, 1), token_counts.repeat(count)
     last = (2 * token_counts.cpu() - frames).clamp_min(0)
     first = (torch.rand(len(z), generator=generator) * (last + 1)).long().to(z.device)
     edged = nn.functional.pad(z, (_EDGE_FRAMES, _EDGE_FRAMES + frames))
@@ -225,11 +234,18 @@ class DecoderTrainer:
         return self.trainee.decoder
 
     def _step(self, batch: Batch) -> dict[str, Tensor]:
-        with autocast(self._device):
+        with half_on_gpu(self._device):
             z, mask, speaker = self.trainee.frames(batch, self._settings)
             whole_mel = self.trainee.mel_loss(z, mask, batch.samples)
-            pieces, true = cut_slices(z, batch.samples, batch.token_counts, self._settings.slice_frames, self._slices)
-            made = self.trainee.decoder.dec(pieces, speaker).float()
+            pieces, true = cut_slices(
+                z,
+                batch.samples,
+                batch.token_counts,
+                self._settings.slice_frames,
+                self._slices,
+                count=self._settings.slices,
+            )
+            made = self.trainee.decoder.dec(pieces, speaker.repeat(self._settings.slices, 1, 1)).float()
         edge = _EDGE_FRAMES * FRAME_SAMPLES
         made = made[:, edge:-edge]
         stft, mel = self.trainee.spectral_losses(made, true)
@@ -240,23 +256,22 @@ class DecoderTrainer:
             loss = loss + found["passing"] + 2 * len(self._judges.judges) * found["matching"]
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.trainee.parameters(), 50.0)
+        norm = nn.utils.clip_grad_norm_(self.trainee.parameters(), _CLIP)
         if torch.isfinite(norm):
             self._optimiser.step()
         return {name: value.detach() for name, value in found.items()}
 
     def _judge(self, made: Tensor, true: Tensor) -> dict[str, Tensor]:
         """One step of the discriminators, then what they make of the generator's work."""
-        with autocast(self._device):
-            loss = discriminator_loss(self._judges(true), self._judges(made.detach()))
+        with half_on_gpu(self._device):
+            real = self._judges(true)
+            loss = discriminator_loss(real, self._judges(made.detach()))
         self._judge_optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self._judges.parameters(), 50.0)
+        nn.utils.clip_grad_norm_(self._judges.parameters(), _CLIP)
         self._judge_optimiser.step()
         self._judges.requires_grad_(requires_grad=False)
-        with autocast(self._device):
-            with torch.no_grad():
-                real = self._judges(true)
+        with half_on_gpu(self._device):
             passing, matching = generator_losses(real, self._judges(made))
         self._judges.requires_grad_(requires_grad=True)
         return {"judges": loss, "passing": passing, "matching": matching}
@@ -267,7 +282,7 @@ class DecoderTrainer:
         self.trainee.eval()
         whole, made_mel = [], []
         for batch in self._dev:
-            with autocast(self._device):
+            with half_on_gpu(self._device):
                 z, mask, speaker = self.trainee.frames(batch, self._settings)
                 whole.append(self.trainee.mel_loss(z, mask, batch.samples).item())
                 shortest = 2 * int(batch.token_counts.min())

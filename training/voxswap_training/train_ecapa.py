@@ -19,7 +19,7 @@ import voxswap_server  # noqa: F401 - mends torchaudio, which SpeechBrain import
 from voxswap_training.loop import Budget, Progress, adamw, set_rate
 from voxswap_training.sound import Sound
 from voxswap_training.speakers import CLIP_SAMPLES, Clips, cut
-from voxswap_training.train_t2s import autocast
+from voxswap_training.train_t2s import half_on_gpu
 
 from speechbrain.lobes.features import Fbank  # isort: skip
 from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN  # isort: skip
@@ -128,7 +128,7 @@ def train(
     for step in progress.steps():
         set_rate(optimiser, settings.rate * progress.rate())
         wave, target = next(source)
-        with autocast(device):
+        with half_on_gpu(device):
             made = student(wave)
         found = losses(made, target)
         optimiser.zero_grad(set_to_none=True)
