@@ -1,0 +1,1 @@
+"""Live streams: text comes in pieces, voices change within the stream, the listener may interrupt."""

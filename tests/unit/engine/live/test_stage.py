@@ -1,0 +1,462 @@
+"""The state machine of a live stream: moment by moment, on a clock that the test holds."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fixtures.fake_backstage import CHAR_SAMPLES, PAUSE_SAMPLES, FakeBackstage, char_of, staged, voice_of
+from voxswap_server.domain import Notice
+from voxswap_server.domain_live import SwitchPoint, SwitchVoice, UtteranceCancelled, VoiceChanged
+from voxswap_server.engine.live.stage import Stage
+from voxswap_server.errors import EngineError, RequestError
+
+
+class Ears:
+    """Everything that a stage put out."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.events: list[Any] = []
+        self.pieces: list[np.ndarray] = []
+
+    @property
+    def samples(self) -> np.ndarray:
+        return np.concatenate([np.zeros(0, np.float32), *self.pieces])
+
+    def pull(self, now_s: float = 0.0, limit: int = 10**6) -> None:
+        while limit and (output := self.stage.next_output(now_s)) is not None:
+            limit -= 1
+            if isinstance(output, np.ndarray):
+                self.pieces.append(output)
+            else:
+                self.events.append(output)
+
+    def of(self, kind: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def voices(self) -> list[int]:
+        """Who was heard, one after another."""
+        return _runs([voice_of(sample) for sample in self.samples])
+
+    @property
+    def chars(self) -> list[int]:
+        """What was said, pauses left out."""
+        return _runs([char_of(sample) for sample in self.samples if char_of(sample) >= 0])
+
+
+def play_out(backstage: FakeBackstage, ears: Ears, now_s: float = 0.0) -> None:
+    """All that was asked for is made and sent."""
+    for _ in range(5):
+        backstage.deliver_all()
+        ears.pull(now_s)
+
+
+def _runs(values: list[int]) -> list[int]:
+    return values[:1] + [after for before, after in pairwise(values) if after != before]
+
+
+TEXT = "One two, three four. Five six, seven."
+FIRST = len("One two, three four. ")
+
+
+def test_sentences_are_spoken_in_order_and_whole() -> None:
+    stage, backstage = staged()
+    ears = Ears(stage)
+    for piece in (TEXT[:5], TEXT[5:25], TEXT[25:]):
+        stage.text(piece)
+    stage.end()
+    ears.pull()
+    play_out(backstage, ears)
+    assert ears.chars == list(range(len(TEXT)))
+    assert ears.samples.size == len(TEXT) * CHAR_SAMPLES + 2 * PAUSE_SAMPLES
+    assert stage.finished
+
+
+def test_an_unfinished_sentence_waits_for_its_flush() -> None:
+    stage, backstage = staged()
+    ears = Ears(stage)
+    stage.text("One two")
+    ears.pull()
+    assert not backstage.works
+    stage.flush()
+    ears.pull()
+    assert [work.take.text for work in backstage.works] == ["One two"]
+
+
+def speaking(at: SwitchPoint, *, crossfade_ms: int = 0, sent_chars: int = 3) -> tuple[Stage, FakeBackstage, Ears]:
+    """The first sentence is made, and sent up to a character; the switch is asked for, its voice still loads."""
+    stage, backstage = staged(chunk_samples=10)
+    ears = Ears(stage)
+    stage.text(TEXT)
+    stage.flush()
+    stage.next_output(0.0)
+    backstage.deliver_all()
+    ears.pull(limit=sent_chars)
+    stage.switch(SwitchVoice("slate", at, crossfade_ms))
+    return stage, backstage, ears
+
+
+@pytest.mark.parametrize(
+    ("at", "start_char", "start_sample"),
+    [
+        (SwitchPoint.NOW, 0, 40),
+        (SwitchPoint.NEXT_PHRASE, 9, 80),  # between the end of "two" and the beginning of "three"
+        (SwitchPoint.NEXT_SENTENCE, FIRST, FIRST * CHAR_SAMPLES + PAUSE_SAMPLES),
+    ],
+)
+def test_a_switch_comes_where_it_was_asked_for(at: SwitchPoint, start_char: int, start_sample: int) -> None:
+    stage, backstage, ears = speaking(at)
+    backstage.load()
+    ears.pull(limit=1)  # another chunk of the old voice goes out, and the new one is asked to speak
+    play_out(backstage, ears)
+    (changed,) = ears.of(VoiceChanged)
+    assert (changed.voice_id, changed.start_sample) == ("slate", start_sample)
+    assert [voice_of(sample) for sample in ears.samples[start_sample - 1 : start_sample + 1]] == [1, 2]
+    assert ears.chars[-1] == len(TEXT) - 1
+    assert char_of(ears.samples[start_sample]) == start_char
+    assert stage.switches == 1
+    assert [cast.voice_id for cast in backstage.released] == ["amber"]
+
+
+def test_a_crossfade_mixes_both_voices_and_ends_where_it_should() -> None:
+    _stage, backstage, ears = speaking(SwitchPoint.NEXT_PHRASE, crossfade_ms=30)
+    backstage.load()
+    ears.pull(limit=1)
+    play_out(backstage, ears)
+    (changed,) = ears.of(VoiceChanged)
+    begin, end = changed.start_sample, changed.start_sample + 30
+    assert [voice_of(sample) for sample in ears.samples[:begin]] == [1] * begin
+    assert {voice_of(sample) for sample in ears.samples[end:]} == {2}
+    old, new = 10_000 + 9, 20_000 + 10  # the characters before and after the boundary
+    first = ears.samples[begin]
+    angle = 0.5 / 30 * np.pi / 2
+    assert first == pytest.approx(old * np.cos(angle) + new * np.sin(angle), rel=1e-3)
+
+
+def test_at_the_end_of_a_sentence_the_old_voice_fades_out_of_its_pause() -> None:
+    _stage, backstage, ears = speaking(SwitchPoint.NEXT_SENTENCE, crossfade_ms=15)
+    backstage.load()
+    ears.pull(limit=1)
+    play_out(backstage, ears)
+    (changed,) = ears.of(VoiceChanged)
+    assert changed.start_sample == FIRST * CHAR_SAMPLES + PAUSE_SAMPLES - 15
+
+
+def test_while_the_new_voice_loads_the_old_one_goes_on() -> None:
+    stage, backstage, ears = speaking(SwitchPoint.NOW)
+    ears.pull()
+    backstage.deliver_all()
+    ears.pull()
+    assert set(ears.voices) == {1}
+    assert ears.chars == list(range(len(TEXT)))
+    backstage.load()
+    ears.pull()
+    (changed,) = ears.of(VoiceChanged)
+    assert changed.start_sample == ears.samples.size
+    stage.text("More. ")
+    stage.end()
+    ears.pull()
+    backstage.deliver_all()
+    ears.pull()
+    assert ears.voices == [1, 2]
+    assert stage.finished
+
+
+def test_a_voice_that_cannot_load_leaves_the_old_one_speaking() -> None:
+    stage, backstage, ears = speaking(SwitchPoint.NOW)
+    stage.end()
+    backstage.fail()
+    ears.pull()
+    play_out(backstage, ears)
+    (notice,) = ears.of(Notice)
+    assert notice.code == "VOICE_UNUSABLE"
+    assert "'amber' goes on" in notice.message
+    assert not ears.of(VoiceChanged)
+    assert set(ears.voices) == {1}
+    assert [cast.voice_id for cast in backstage.released] == ["slate"]
+    assert stage.finished
+
+
+def test_a_new_voice_that_loads_but_cannot_speak_is_not_switched_to() -> None:
+    stage, backstage, ears = speaking(SwitchPoint.NEXT_SENTENCE)
+    backstage.load()
+    ears.pull(limit=1)
+    stage.take_failed(backstage.works[-1].take, EngineError("broken"))
+    ears.pull()
+    play_out(backstage, ears)
+    assert [notice.code for notice in ears.of(Notice)] == ["INTERNAL"]
+    assert set(ears.voices) == {1}
+    assert ears.chars == list(range(len(TEXT)))
+
+
+def test_a_later_switch_replaces_one_that_waits() -> None:
+    stage, backstage, ears = speaking(SwitchPoint.NEXT_SENTENCE)
+    stage.switch(SwitchVoice("coral", SwitchPoint.NEXT_SENTENCE))
+    assert [cast.voice_id for cast in backstage.released] == ["slate"]
+    backstage.load()
+    ears.pull()
+    play_out(backstage, ears)
+    assert [notice.code for notice in ears.of(Notice)] == ["SWITCH_REPLACED"]
+    assert [changed.voice_id for changed in ears.of(VoiceChanged)] == ["coral"]
+
+
+def test_a_listener_who_runs_dry_is_not_kept_waiting_for_the_new_voice() -> None:
+    stage, backstage, ears = speaking(SwitchPoint.NEXT_PHRASE)
+    backstage.load()
+    ears.pull(limit=10)  # the boundary is reached
+    assert ears.samples.size == 80
+    ears.pull(now_s=0.01)
+    assert ears.samples.size == 80
+    assert stage.wake_s == pytest.approx(0.03)  # 80 ms were sent, less the margin
+    ears.pull(now_s=0.04)
+    assert set(ears.voices) == {1}
+    assert ears.samples.size > 80
+    play_out(backstage, ears, now_s=1.0)
+    (changed,) = ears.of(VoiceChanged)
+    assert char_of(ears.samples[changed.start_sample]) == FIRST
+    assert ears.chars == list(range(len(TEXT)))
+
+
+def test_now_begins_anew_when_the_next_phrase_comes_first() -> None:
+    _stage, backstage, ears = speaking(SwitchPoint.NOW)
+    backstage.load()
+    ears.pull(limit=10)
+    assert ears.samples.size == 80
+    assert [work.take.start_char for work in backstage.works if work.take.cast.voice_id == "slate"] == [9]
+    play_out(backstage, ears)
+    (changed,) = ears.of(VoiceChanged)
+    assert changed.start_sample == 80
+    assert ears.chars == list(range(8)) + list(range(9, len(TEXT)))  # half of the blank between them is cut
+
+
+def test_what_cannot_be_read_is_left_out_with_a_notice() -> None:
+    stage, backstage, _ = speaking(SwitchPoint.NOW)
+    stage, backstage = staged()
+    ears = Ears(stage)
+    stage.text(TEXT)
+    stage.end()
+    ears.pull()
+    stage.take_failed(backstage.works[0].take, RequestError("nothing to speak", field="text"))
+    backstage.works.clear()
+    ears.pull()
+    play_out(backstage, ears)
+    assert [notice.message for notice in ears.of(Notice)] == ["nothing to speak"]
+    assert ears.chars == list(range(FIRST, len(TEXT)))
+    assert stage.finished
+
+
+def test_a_failure_of_the_present_voice_ends_the_stream() -> None:
+    stage, backstage = staged()
+    stage.text(TEXT)
+    assert stage.next_output(0.0) is None
+    stage.take_failed(backstage.works[0].take, EngineError("broken"))
+    with pytest.raises(EngineError, match="broken"):
+        stage.next_output(0.0)
+
+
+@pytest.mark.parametrize(("playhead", "heard"), [(0, ""), (30, "One"), (69, "One"), (70, "One two"), (90, "One two")])
+def test_a_barge_in_tells_what_was_heard(playhead: int, heard: str) -> None:
+    stage, backstage = staged(chunk_samples=10)
+    ears = Ears(stage)
+    stage.text(TEXT + " And")
+    ears.pull()
+    backstage.deliver_all()
+    ears.pull(limit=12)
+    stage.playhead(playhead, 0.0)
+    stage.cancel()
+    ears.pull()
+    (cancelled,) = ears.of(UtteranceCancelled)
+    assert cancelled == UtteranceCancelled(heard, (TEXT + " And")[len(heard) :], playhead, 120)
+    assert not backstage.works
+    stage.text("Again. ")
+    stage.end()
+    ears.pull()
+    backstage.deliver_all()
+    ears.pull()
+    assert ears.samples.size == 120 + len("Again. ") * CHAR_SAMPLES + PAUSE_SAMPLES
+    assert stage.finished
+
+
+def test_a_listener_who_never_tells_heard_all_that_was_sent() -> None:
+    stage, backstage = staged()
+    ears = Ears(stage)
+    stage.text(TEXT)
+    ears.pull()
+    backstage.deliver_all()
+    ears.pull()
+    stage.cancel()
+    ears.pull()
+    (cancelled,) = ears.of(UtteranceCancelled)
+    assert (cancelled.heard_text, cancelled.unheard_text) == ("", TEXT[FIRST:])  # the first sentence is long past
+
+
+def test_audio_keeps_to_the_pace_of_the_listener() -> None:
+    stage, backstage = staged(ahead_samples=100, paced=True)
+    ears = Ears(stage)
+    stage.text(TEXT)
+    ears.pull()
+    backstage.deliver_all()
+    ears.pull()
+    assert ears.samples.size == 100
+    stage.playhead(60, 0.0)
+    ears.pull()
+    assert ears.samples.size == 160
+
+
+def test_a_new_speaking_rate_holds_from_the_next_sentence_that_begins() -> None:
+    stage, backstage = staged()
+    ears = Ears(stage)
+    stage.text(TEXT)
+    ears.pull()
+    stage.set_speaking_rate(2.0)
+    rates = [backstage.works[0].take.speaking_rate]
+    backstage.deliver_all()
+    stage.flush()
+    ears.pull()
+    rates.append(backstage.works[0].take.speaking_rate)
+    assert rates == [1.0, 2.0]
+
+
+MESSAGES = st.one_of(
+    st.tuples(st.just("text"), st.sampled_from(["Hello you. ", "One, two", " and three. ", "Stop! Go on, then. "])),
+    st.tuples(st.just("flush"), st.none()),
+    st.tuples(
+        st.just("switch"),
+        st.builds(
+            SwitchVoice,
+            st.sampled_from(["slate", "coral", "onyx"]),
+            st.sampled_from(list(SwitchPoint)),
+            st.sampled_from([0, 0, 15]),
+        ),
+    ),
+    st.tuples(st.just("load"), st.integers(0, 3)),
+    st.tuples(st.just("fail"), st.integers(0, 3)),
+    st.tuples(st.just("deliver"), st.tuples(st.integers(0, 3), st.integers(1, 400))),
+    st.tuples(st.just("deliver"), st.tuples(st.integers(0, 3), st.integers(1, 400))),
+    st.tuples(st.just("pull"), st.integers(1, 30)),
+    st.tuples(st.just("pull"), st.integers(1, 30)),
+    st.tuples(st.just("wait"), st.floats(0.001, 0.5)),
+    st.tuples(st.just("playhead"), st.integers(0, 2000)),
+    st.tuples(st.just("cancel"), st.none()),
+)
+
+
+class Play:
+    """A stage under a list of messages, and what must hold at the end of each."""
+
+    def __init__(self, *, paced: bool) -> None:
+        self.stage, self.backstage = staged(ahead_samples=300, paced=paced, chunk_samples=17)
+        self.ears = Ears(self.stage)
+        self.now_s = 0.0
+        self.given = ""
+
+    def do(self, action: str, argument: Any) -> None:
+        getattr(self, f"_{action}")(argument)
+
+    def _text(self, piece: str) -> None:
+        self.given += piece
+        self.stage.text(piece)
+
+    def _flush(self, _: None) -> None:
+        self.stage.flush()
+
+    def _switch(self, asked: SwitchVoice) -> None:
+        self.stage.switch(asked)
+
+    def _load(self, index: int) -> None:
+        self.backstage.load(index)
+
+    def _fail(self, index: int) -> None:
+        self.backstage.fail(index)
+
+    def _deliver(self, which: tuple[int, int]) -> None:
+        self.backstage.deliver(*which)
+
+    def _pull(self, limit: int) -> None:
+        self.ears.pull(self.now_s, limit)
+
+    def _wait(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def _playhead(self, sample: int) -> None:
+        self.stage.playhead(sample, self.now_s)
+
+    def _cancel(self, _: None) -> None:
+        self.stage.cancel()
+        self.ears.pull(self.now_s, 1)
+
+    def finish(self) -> None:
+        """The text ends, all voices load, all takes are made, and the listener hears all."""
+        self.stage.end()
+        for _ in range(400):
+            while self.backstage.loading:
+                self.backstage.load()
+            self.ears.pull(self.now_s)
+            self.backstage.deliver_all()
+            self.stage.playhead(self.stage.listener.sent_samples, self.now_s)
+            self.now_s += 0.01
+            if self.stage.finished:
+                return
+        pytest.fail("the stream never ends")
+
+
+@settings(max_examples=300)
+@given(st.lists(MESSAGES, max_size=40), st.booleans())
+def test_no_voice_is_heard_where_it_was_not_announced(messages: list[tuple[str, Any]], paced: bool) -> None:
+    play = Play(paced=paced)
+    for message in messages:
+        play.do(*message)
+    play.finish()
+    fades = [argument.crossfade_ms for action, argument in messages if action == "switch"]
+    changes = [(0, 1)] + [
+        (changed.start_sample, play.backstage.voices[changed.voice_id]) for changed in play.ears.of(VoiceChanged)
+    ]
+    assert [start for start, _ in changes] == sorted(start for start, _ in changes)
+    samples = play.ears.samples
+    for (start, voice), (end, _) in pairwise([*changes, (samples.size, 0)]):
+        faded = start + max(fades, default=0)
+        assert {voice_of(sample) for sample in samples[faded:end]} <= {voice}
+
+
+@settings(max_examples=300)
+@given(st.lists(MESSAGES, max_size=40), st.booleans())
+def test_no_text_is_lost_and_everything_is_given_back(messages: list[tuple[str, Any]], paced: bool) -> None:
+    play = Play(paced=paced)
+    for action, argument in messages:
+        if action == "switch":  # without a fade: faded characters cannot be told from the audio
+            play.do(action, SwitchVoice(argument.voice_id, argument.at))
+        elif action != "cancel":
+            play.do(action, argument)
+    play.finish()
+    heard = {char_of(sample) for sample in play.ears.samples}
+    letters = {index for index, char in enumerate(play.given) if char.isalnum()}
+    assert letters <= heard
+    steps = [after - before for before, after in pairwise(play.ears.chars)]
+    assert all(step == 1 or step < 0 or step <= 3 for step in steps)  # only blanks and marks are ever skipped
+    backstage = play.backstage
+    assert not backstage.works
+    assert len(backstage.released) == len({id(cast) for cast in backstage.released})
+    assert len(backstage.leased) + 1 - len(backstage.released) == 1  # the voice that spoke last
+
+
+@settings(max_examples=300)
+@given(st.lists(MESSAGES, max_size=40), st.booleans())
+def test_each_barge_in_accounts_for_the_text_before_it(messages: list[tuple[str, Any]], paced: bool) -> None:
+    play = Play(paced=paced)
+    for action, argument in messages:
+        before = len(play.ears.of(UtteranceCancelled))
+        sent = play.stage.listener.sent_samples
+        play.do(action, argument)
+        if action == "cancel":
+            play.ears.pull(play.now_s, 50)
+            cancelled = play.ears.of(UtteranceCancelled)[-1]
+            assert len(play.ears.of(UtteranceCancelled)) == before + 1
+            assert play.given.endswith(cancelled.heard_text + cancelled.unheard_text)
+            assert cancelled.heard_sample <= cancelled.next_sample == sent
+            play.given = ""
+    play.finish()
