@@ -16,7 +16,7 @@ import torch
 from prometheus_client import CollectorRegistry
 
 import voxswap_server
-from voxswap_server.auth import Authenticator, Scope, credentials_of, require_safe_bind
+from voxswap_server.auth import Authenticator, Scope, credentials_of, open_to_all, require_safe_bind
 from voxswap_server.domain import AudioFormat, ModelAdmin, SynthesisRequest
 from voxswap_server.engine.admission import Admission
 from voxswap_server.engine.device import Device, default_budgets, is_exhausted, open_device, out_of_memory
@@ -82,7 +82,7 @@ async def running(settings: Settings, registry: CollectorRegistry | None = None)
         VoxswapError: a setting cannot be honoured (the device is not there, say).
         OSError: an address cannot be bound.
     """
-    authenticator = _secured(settings)
+    authenticator = secured(settings)
     registry = registry or CollectorRegistry()
     metrics = Metrics(registry, voice_labels=settings.metrics.voice_labels)
     async with AsyncExitStack() as stack:
@@ -106,6 +106,9 @@ async def serve(settings: Settings) -> None:
     configure(settings.logs)
     for line in unknown_variables():
         log.warning("environment", problem=line)
+    for what, address in listening(settings).items():
+        if open_to_all(address, settings.security):
+            log.warning("open to all", setting=what, address=address, remedy="security.keys_file or tls_client_ca")
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -190,16 +193,21 @@ def _budgeted(settings: Settings, device: Device) -> ResidencyConfig:
     )
 
 
-def _secured(settings: Settings) -> Authenticator:
+def secured(settings: Settings) -> Authenticator:
     """Who may call what.
 
     Raises:
         ConfigError: an address is open to others without protection, or the keys cannot be read.
     """
-    require_safe_bind("rpc.address", settings.rpc.address, settings.security)
-    if settings.metrics.enabled:
-        require_safe_bind("metrics.host", settings.metrics.host, settings.security)
+    for what, address in listening(settings).items():
+        require_safe_bind(what, address, settings.security)
     return Authenticator(settings.security.keys_file)
+
+
+def listening(settings: Settings) -> dict[str, str]:
+    """Every address that the server will listen on, by the setting that says so."""
+    metrics = {"metrics.host": settings.metrics.host} if settings.metrics.enabled else {}
+    return {"rpc.address": settings.rpc.address} | metrics
 
 
 def _serve_metrics(

@@ -7,42 +7,31 @@ import typer
 from rich.filesize import decimal
 from rich.table import Table
 
-from voxswap_client.cli.session import (
-    HERE,
-    Address,
-    Json,
-    TlsCa,
-    VoiceId,
-    connected,
-    plain_console,
-    refuse_early_options,
-    show,
-    to_json,
-    told_plainly,
-)
+from voxswap_client.cli.connecting import HERE, Server
+from voxswap_client.cli.session import Json, VoiceId, plain_console, refuse_early_options, show, to_json, told_plainly
 from voxswap_client.residency import CacheStats, Resident, ResidentEvent
 
 residents = typer.Typer(help="Voices in the server's memory: list, watch, load, unload, pin, unpin, stats.")
 
 
 @residents.callback(invoke_without_command=True)
+@told_plainly
 def _default(
     context: typer.Context,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Then tell every change, until Ctrl-C.")] = False,
     as_json: Json = False,
-    address: Address = HERE,
-    tls_ca: TlsCa = None,
+    server: Server = HERE,
 ) -> None:
     """List the voices in memory, or do something with one."""
     if context.invoked_subcommand is not None:
         refuse_early_options(context)
     else:
-        _list(watch=watch, as_json=as_json, address=address, tls_ca=tls_ca)
+        _list(watch=watch, as_json=as_json, server=server)
 
 
 @told_plainly
-def _list(*, watch: bool, as_json: bool, address: str, tls_ca: TlsCa) -> None:
-    with connected(address, tls_ca) as client:
+def _list(*, watch: bool, as_json: bool, server: Server) -> None:
+    with server.client() as client:
         if not watch:
             show(client.list_residents(), as_json=as_json, otherwise=_table)
             return
@@ -58,9 +47,9 @@ def _list(*, watch: bool, as_json: bool, address: str, tls_ca: TlsCa) -> None:
 
 @residents.command("load")
 @told_plainly
-def load(voice: VoiceId, as_json: Json = False, address: Address = HERE, tls_ca: TlsCa = None) -> None:
+def load(voice: VoiceId, as_json: Json = False, server: Server = HERE) -> None:
     """Make a voice resident, and wait until it is."""
-    with connected(address, tls_ca) as client, plain_console(stderr=True).status(f"loading {voice}"):
+    with server.client() as client, plain_console(stderr=True).status(f"loading {voice}"):
         loaded = client.load_voice(voice)
     show((loaded,), as_json=as_json, otherwise=_table)
 
@@ -70,38 +59,37 @@ def load(voice: VoiceId, as_json: Json = False, address: Address = HERE, tls_ca:
 def unload(
     voice: VoiceId,
     wait: Annotated[bool, typer.Option("--wait", help="Until its memory is free.")] = False,
-    address: Address = HERE,
-    tls_ca: TlsCa = None,
+    server: Server = HERE,
 ) -> None:
     """Free a voice; what it is saying now it still says."""
-    with connected(address, tls_ca) as client:
+    with server.client() as client:
         client.unload_voice(voice, wait=wait)
     typer.echo(f"unloaded {voice}" if wait else f"unloading {voice}")
 
 
 @residents.command("pin")
 @told_plainly
-def pin(voice: VoiceId, as_json: Json = False, address: Address = HERE, tls_ca: TlsCa = None) -> None:
+def pin(voice: VoiceId, as_json: Json = False, server: Server = HERE) -> None:
     """Make a voice resident and keep it from eviction."""
-    with connected(address, tls_ca) as client:
+    with server.client() as client:
         pinned = client.pin_voice(voice)
     show((pinned,), as_json=as_json, otherwise=_table)
 
 
 @residents.command("unpin")
 @told_plainly
-def unpin(voice: VoiceId, as_json: Json = False, address: Address = HERE, tls_ca: TlsCa = None) -> None:
+def unpin(voice: VoiceId, as_json: Json = False, server: Server = HERE) -> None:
     """Let a pinned voice be evicted again."""
-    with connected(address, tls_ca) as client:
+    with server.client() as client:
         unpinned = client.unpin_voice(voice)
     show((unpinned,), as_json=as_json, otherwise=_table)
 
 
 @residents.command("stats")
 @told_plainly
-def stats(as_json: Json = False, address: Address = HERE, tls_ca: TlsCa = None) -> None:
+def stats(as_json: Json = False, server: Server = HERE) -> None:
     """Show levels and counters of the server's caches."""
-    with connected(address, tls_ca) as client:
+    with server.client() as client:
         found = client.cache_stats()
     show(found, as_json=as_json, otherwise=_levels)
 

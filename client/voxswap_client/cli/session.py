@@ -8,14 +8,12 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import wraps
-from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
 
-from voxswap_client.client import Client
-from voxswap_client.connection import DEFAULT_ADDRESS, Tls
+from voxswap_client.cli.connecting import HERE, Server, expanded
 from voxswap_client.errors import (
     AssetMissing,
     CapacityError,
@@ -23,6 +21,8 @@ from voxswap_client.errors import (
     InvalidRequest,
     NotBuilt,
     NotFound,
+    PermissionDenied,
+    Unauthenticated,
     Unavailable,
     VoiceExists,
     VoiceUnusable,
@@ -32,12 +32,8 @@ from voxswap_client.errors import (
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Address = Annotated[str, typer.Option(envvar="VOXSWAP_ADDRESS", help="host:port of the server.")]
-TlsCa = Annotated[Path | None, typer.Option("--tls-ca", help="Speak TLS, and trust the certificates in this PEM file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 VoiceId = Annotated[str, typer.Argument(metavar="VOICE", help="Id of a voice.", show_default=False)]
-
-HERE = DEFAULT_ADDRESS
 
 FAILED = 1
 WRONG_REQUEST = 2
@@ -47,6 +43,8 @@ EXIT_CODES: Mapping[type[VoxswapError], int] = {
     InvalidRequest: WRONG_REQUEST,
     NotFound: WRONG_REQUEST,
     VoiceExists: WRONG_REQUEST,
+    Unauthenticated: WRONG_REQUEST,
+    PermissionDenied: WRONG_REQUEST,
     CapacityError: NOT_NOW,
     Unavailable: NOT_NOW,
     DeadlineExceeded: NOT_NOW,
@@ -59,27 +57,24 @@ EXIT_HELP = (
 )
 
 
-def connected(address: str, tls_ca: Path | None) -> Client:
-    """A client of the server at an address."""
-    return Client(address, tls=Tls(root_certificates=tls_ca.read_bytes()) if tls_ca else None)
-
-
 def told_plainly(command: Callable[P, R]) -> Callable[P, R]:
-    """Turns failures into one line on stderr and an exit code."""
+    """Turns failures into one line on stderr and an exit code, and a parameter `server` into its options."""
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
         except Unavailable as error:
-            raise _ended(f"no voxswap server answers at {kwargs.get('address')}: {error.message}", error) from None
+            server = kwargs.get("server", HERE)
+            address = server.address if isinstance(server, Server) else HERE.address
+            raise _ended(f"no voxswap server answers at {address}: {error.message}", error) from None
         except VoxswapError as error:
             raise _ended(_with_id(error), error) from None
         except OSError as error:
             typer.secho(f"voxswap: {error}", fg="red", err=True)
             raise typer.Exit(WRONG_REQUEST) from None
 
-    return wrapped
+    return expanded(wrapped)
 
 
 def refuse_early_options(context: typer.Context) -> None:

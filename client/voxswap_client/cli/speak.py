@@ -11,16 +11,8 @@ from typing import Annotated
 import typer
 
 from voxswap_client.cli import output as outputs
-from voxswap_client.cli.session import (
-    HERE,
-    Address,
-    Json,
-    TlsCa,
-    connected,
-    plain_console,
-    to_json,
-    told_plainly,
-)
+from voxswap_client.cli.connecting import HERE, Server
+from voxswap_client.cli.session import Json, plain_console, to_json, told_plainly
 from voxswap_client.speech import (
     AudioChunk,
     AudioEncoding,
@@ -95,8 +87,7 @@ def speak(
     normalize: Annotated[bool, typer.Option("--normalize/--no-normalize", help="Spell out numbers and units.")] = True,
     timeout: Annotated[float | None, typer.Option(help="Give up after this many seconds.")] = None,
     as_json: Json = False,
-    address: Address = HERE,
-    tls_ca: TlsCa = None,
+    server: Server = HERE,
 ) -> None:
     """Say something with a voice of the server, as it is made.
 
@@ -120,7 +111,7 @@ def speak(
     )
     words = _text(text, file)
     with (
-        connected(address, tls_ca) as client,
+        server.client() as client,
         opened() as sink,
         closing(client.stream(words, voice, options, timeout_s=timeout)) as events,
     ):

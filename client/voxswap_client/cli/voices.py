@@ -8,18 +8,8 @@ import typer
 from rich.filesize import decimal
 from rich.table import Table
 
-from voxswap_client.cli.session import (
-    HERE,
-    Address,
-    Json,
-    TlsCa,
-    VoiceId,
-    connected,
-    plain_console,
-    refuse_early_options,
-    show,
-    told_plainly,
-)
+from voxswap_client.cli.connecting import HERE, Server
+from voxswap_client.cli.session import Json, VoiceId, plain_console, refuse_early_options, show, told_plainly
 from voxswap_client.speech import Prompt
 from voxswap_client.voices import NewVoice, Voice, VoiceChanges
 
@@ -38,36 +28,34 @@ SpokenLanguage = Annotated[str, typer.Option("--language", help="Only voices tha
 
 
 @voices.callback(invoke_without_command=True)
+@told_plainly
 def _default(
     context: typer.Context,
     language: SpokenLanguage = "",
     as_json: Json = False,
-    address: Address = HERE,
-    tls_ca: TlsCa = None,
+    server: Server = HERE,
 ) -> None:
     """List the voices, or do something with one."""
     if context.invoked_subcommand is not None:
         refuse_early_options(context)
     else:
-        list_voices(language=language, as_json=as_json, address=address, tls_ca=tls_ca)
+        list_voices(language=language, as_json=as_json, server=server)
 
 
 @voices.command("list")
 @told_plainly
-def list_voices(
-    language: SpokenLanguage = "", as_json: Json = False, address: Address = HERE, tls_ca: TlsCa = None
-) -> None:
+def list_voices(language: SpokenLanguage = "", as_json: Json = False, server: Server = HERE) -> None:
     """List the voices of the store."""
-    with connected(address, tls_ca) as client:
+    with server.client() as client:
         found = client.list_voices(language)
     show(found, as_json=as_json, otherwise=_table)
 
 
 @voices.command("show")
 @told_plainly
-def show_voice(voice: VoiceId, as_json: Json = False, address: Address = HERE, tls_ca: TlsCa = None) -> None:
+def show_voice(voice: VoiceId, as_json: Json = False, server: Server = HERE) -> None:
     """Show everything about one voice."""
-    with connected(address, tls_ca) as client:
+    with server.client() as client:
         found = client.get_voice(voice)
     show(found, as_json=as_json, otherwise=_sheet)
 
@@ -92,8 +80,7 @@ def create_voice(
     consent: Consent = None,
     tag: Tags = None,
     as_json: Json = False,
-    address: Address = HERE,
-    tls_ca: TlsCa = None,
+    server: Server = HERE,
 ) -> None:
     """Upload a pair of upstream's checkpoints as a new voice."""
     new = NewVoice(
@@ -112,7 +99,7 @@ def create_voice(
         consent=consent or "",
         tags=tuple(tag or ()),
     )
-    with connected(address, tls_ca) as client, plain_console(stderr=True).status(f"uploading {voice}"):
+    with server.client() as client, plain_console(stderr=True).status(f"uploading {voice}"):
         made = client.create_voice(new)
     show(made, as_json=as_json, otherwise=_sheet)
 
@@ -131,8 +118,7 @@ def update_voice(
     transcript_language: TranscriptLanguage = "",
     auxiliary: Auxiliary = None,
     as_json: Json = False,
-    address: Address = HERE,
-    tls_ca: TlsCa = None,
+    server: Server = HERE,
 ) -> None:
     """Change what is given of a voice, and leave the rest."""
     clips = tuple(clip.read_bytes() for clip in auxiliary or ())
@@ -140,7 +126,7 @@ def update_voice(
     if reference is not None:
         prompt = Prompt(reference.read_bytes(), transcript, transcript_language, auxiliary_audio=clips)
     changes = VoiceChanges(name, description, licence, consent, tuple(tag) if tag else None, prompt)
-    with connected(address, tls_ca) as client:
+    with server.client() as client:
         changed = client.update_voice(voice, changes)
     show(changed, as_json=as_json, otherwise=_sheet)
 
@@ -150,13 +136,12 @@ def update_voice(
 def delete_voice(
     voice: VoiceId,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    address: Address = HERE,
-    tls_ca: TlsCa = None,
+    server: Server = HERE,
 ) -> None:
     """Remove a voice from the store, for good."""
     if not yes:
-        typer.confirm(f"Delete voice {voice} from the server at {address}?", abort=True)
-    with connected(address, tls_ca) as client:
+        typer.confirm(f"Delete voice {voice} from the server at {server.address}?", abort=True)
+    with server.client() as client:
         client.delete_voice(voice)
     typer.echo(f"deleted {voice}")
 

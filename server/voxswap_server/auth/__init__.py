@@ -4,7 +4,7 @@ Knows nothing of any transport: a transport reads `Credentials` out of its heade
 """
 
 from voxswap_server.auth.authenticator import Authenticator, Principal
-from voxswap_server.auth.config import SecurityConfig, require_safe_bind
+from voxswap_server.auth.config import SecurityConfig, open_to_all, require_safe_bind
 from voxswap_server.auth.credentials import Credentials, credentials_of
 from voxswap_server.auth.keys import EVERY_SCOPE, Scope
 from voxswap_server.auth.tls import TlsFiles
@@ -18,5 +18,6 @@ __all__ = [
     "SecurityConfig",
     "TlsFiles",
     "credentials_of",
+    "open_to_all",
     "require_safe_bind",
 ]

@@ -64,6 +64,12 @@ class Authenticator:
         """Whether a caller has to show anything."""
         return self._path is not None
 
+    def describe(self) -> str:
+        """What a caller must show, in words."""
+        if not self.asks:
+            return "no keys asked for"
+        return f"{len(self._keys.keys)} keys, {len(self._keys.certificates)} certificates"
+
     def authorize(self, credentials: Credentials, *any_of: Scope) -> Principal:
         """The caller, who may do what one of these scopes allows; with no scope named, who is known at all.
 

@@ -70,6 +70,11 @@ def require_safe_bind(what: str, address: str, config: SecurityConfig) -> None:
         )
 
 
+def open_to_all(address: str, config: SecurityConfig) -> bool:
+    """Whether others can reach an address, and are asked for nothing there: allowed, but worth a warning."""
+    return is_public(address) and config.keys_file is None and config.tls_client_ca is None
+
+
 def _host(address: str) -> str:
     if address.startswith("["):
         return address[1:].partition("]")[0]

@@ -6,6 +6,7 @@ from voxswap_client.cli import register
 from voxswap_server.cli.assets import assets
 from voxswap_server.cli.bench import bench
 from voxswap_server.cli.demo import demo
+from voxswap_server.cli.keys import keys
 from voxswap_server.cli.parity import parity
 from voxswap_server.cli.parity_text import parity_text
 from voxswap_server.cli.serve import check_config, serve
@@ -24,6 +25,7 @@ app.command()(serve)
 app.command()(check_config)
 app.command("import")(import_)
 app.add_typer(assets, name="assets")
+app.add_typer(keys, name="keys")
 app.command()(parity_text)
 app.command()(parity)
 app.command()(bench)

@@ -1,6 +1,7 @@
 """`voxswap serve` and `voxswap check-config`."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,13 @@ def serve(
     batching: Annotated[
         bool | None, typer.Option("--batching/--no-batching", help="Run rows of one voice's requests together.")
     ] = None,
+    keys: Annotated[Path | None, typer.Option(help="Keys file of `voxswap keys`; callers must show a key.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM chain of the server: gRPC and metrics speak TLS.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM of its private key.")] = None,
+    tls_client_ca: Annotated[Path | None, typer.Option(help="PEM: only clients that it signed may connect.")] = None,
+    insecure_public: Annotated[
+        bool | None, typer.Option("--insecure-public", help="Allow addresses that others can reach without TLS.")
+    ] = None,
 ) -> None:
     """Serve the voices of a store over gRPC until SIGTERM, then drain.
 
@@ -31,7 +39,19 @@ def serve(
     from voxswap_server.app import serve as run
     from voxswap_server.settings import load_settings
 
-    asyncio.run(run(load_settings(config, **_changes(store, address, device, metrics_port, batching))))
+    said: dict[tuple[str, ...], object] = {
+        ("store",): store,
+        ("rpc", "address"): address,
+        ("device", "name"): device,
+        ("metrics", "port"): metrics_port,
+        ("scheduling", "batching"): batching,
+        ("security", "keys_file"): keys,
+        ("security", "tls_certificate"): tls_cert,
+        ("security", "tls_private_key"): tls_key,
+        ("security", "tls_client_ca"): tls_client_ca,
+        ("security", "insecure_public"): insecure_public,
+    }
+    asyncio.run(run(load_settings(config, **_sections(said))))
 
 
 @told_plainly
@@ -40,6 +60,8 @@ def check_config(config: Config = None) -> None:
 
     Exits with 2 when a setting is wrong; warnings alone exit with 0.
     """
+    from voxswap_server.app import listening, secured
+    from voxswap_server.auth import open_to_all
     from voxswap_server.engine.device import open_device, usable_cores
     from voxswap_server.settings import load_settings, unknown_variables
     from voxswap_store.assets import asset_states
@@ -47,6 +69,7 @@ def check_config(config: Config = None) -> None:
 
     settings = load_settings(config)
     device = open_device(settings.device)
+    authenticator = secured(settings)
     entries = Catalogue(settings.store).entries()
     present = {entry.voice_id for entry in entries}
     warnings = [
@@ -57,6 +80,11 @@ def check_config(config: Config = None) -> None:
             for voice_id in sorted({*settings.voices.prewarm, *settings.voices.pin} - present)
         ),
     ]
+    warnings += [
+        f"{what} is {address!r}: whoever reaches it may do everything; set security.keys_file or tls_client_ca"
+        for what, address in listening(settings).items()
+        if open_to_all(address, settings.security)
+    ]
     if device.threads > usable_cores():
         warnings.append(f"device.threads is {device.threads} on {usable_cores()} cores: they would wait for each other")
     assets = (f"{state.spec.name}{'' if state.manifest else ' (missing)'}" for state in asset_states(settings.store))
@@ -66,24 +94,18 @@ def check_config(config: Config = None) -> None:
     typer.echo(f"networks {', '.join(assets)}")
     typer.echo(f"grpc     {settings.rpc.address}")
     typer.echo(f"metrics  {metrics}")
+    typer.echo(f"security {'TLS' if settings.security.tls else 'plain text'}, {authenticator.describe()}")
     for warning in warnings:
         typer.secho(f"warning: {warning}", fg="yellow", err=True)
     typer.echo("the settings are good" if not warnings else f"the settings are good, with {len(warnings)} warnings")
 
 
-def _changes(
-    store: Path | None, address: str | None, device: str | None, metrics_port: int | None, batching: bool | None
-) -> dict[str, Any]:
+def _sections(said: Mapping[tuple[str, ...], object]) -> dict[str, Any]:
     """What was said on the command line, as sections of the settings."""
-    said: dict[str, Any] = {
-        "store": store,
-        "rpc": _section("address", address),
-        "device": _section("name", device),
-        "metrics": _section("port", metrics_port),
-        "scheduling": _section("batching", batching),
-    }
-    return {name: value for name, value in said.items() if value is not None}
-
-
-def _section(key: str, value: object) -> dict[str, object] | None:
-    return None if value is None else {key: value}
+    sections: dict[str, Any] = {}
+    for (name, *key), value in said.items():
+        if value is not None and key:
+            sections.setdefault(name, {})[key[0]] = value
+        elif value is not None:
+            sections[name] = value
+    return sections
