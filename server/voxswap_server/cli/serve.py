@@ -62,6 +62,7 @@ def check_config(config: Config = None) -> None:
     """
     from voxswap_server.app import listening, secured
     from voxswap_server.auth import open_to_all
+    from voxswap_server.engine.conditioning import describe, problems
     from voxswap_server.engine.device import open_device, usable_cores
     from voxswap_server.settings import load_settings, unknown_variables
     from voxswap_store.assets import asset_states
@@ -79,6 +80,7 @@ def check_config(config: Config = None) -> None:
             f"voice {voice_id} is to be loaded at the start, but is not in the store"
             for voice_id in sorted({*settings.voices.prewarm, *settings.voices.pin} - present)
         ),
+        *problems(settings.cache),
     ]
     warnings += [
         f"{what} is {address!r}: whoever reaches it may do everything; set security.keys_file or tls_client_ca"
@@ -92,6 +94,7 @@ def check_config(config: Config = None) -> None:
     typer.echo(f"device   {device.device}, {settings.device.precision}, {device.threads} threads")
     typer.echo(f"store    {len(entries)} voices")
     typer.echo(f"networks {', '.join(assets)}")
+    typer.echo(f"cache    {describe(settings.cache)}")
     typer.echo(f"grpc     {settings.rpc.address}")
     typer.echo(f"metrics  {metrics}")
     typer.echo(f"security {'TLS' if settings.security.tls else 'plain text'}, {authenticator.describe()}")

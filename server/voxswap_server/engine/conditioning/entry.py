@@ -35,7 +35,7 @@ def encode(key: Key, tensors: Tensors) -> bytes:
     """The entry of a value."""
     file = io.BytesIO()
     extra = {"sha256": _BLANK.decode(), "entry": f"voxswap {FORMAT}", "key": key.name}
-    write_weights(file, Converted({}, dict(tensors)), extra)
+    write_weights(file, Converted(tensors=dict(tensors), config={}), extra)
     data = bytearray(file.getbuffer())
     data[_CHECKSUM] = hashlib.sha256(data).hexdigest().encode()
     return bytes(data)
