@@ -123,7 +123,7 @@ def test_one_wrong_weight_in_the_generator_is_seen(replay):
 
 
 def test_a_wrong_epsilon_in_t2s_is_seen(replay, monkeypatch):
-    monkeypatch.setattr(t2s, "_EPS", 1e-3)
+    monkeypatch.setattr(t2s, "EPSILON", 1e-3)
     assert "logits" in failures(replay.case("v2", "en_batch"))
 
 

@@ -9,20 +9,29 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.fixtures.t2s import t2s_checkpoint, tiny_t2s
+from tests.fixtures.t2s import t2s_checkpoint, tiny_native_t2s, tiny_t2s
 from voxswap_server.errors import EngineError, TextTooLong
 from voxswap_server.nn.t2s import MAX_POSITIONS, T2S, KVCache, PrefillRow, T2SConfig, position_table, tensor_shapes
+from voxswap_server.nn.t2s_backends import TokenModel
 from voxswap_store.layout_t2s import convert_t2s
 
 NEW = 12
 
 
-@pytest.fixture(scope="module")
-def net() -> T2S:
-    return tiny_t2s(7)
+NETS = {
+    "torch": lambda: tiny_t2s(7),
+    "native fp16": lambda: tiny_native_t2s(7),
+    "native fp32": lambda: tiny_native_t2s(7, dtype=torch.float32),
+    "native, three threads": lambda: tiny_native_t2s(7, threads=3),
+}
 
 
-def make_row(net: T2S, seed: int, phones: int, prompt: int, *, bert: bool = False, new: int = NEW) -> PrefillRow:
+@pytest.fixture(scope="module", params=NETS)
+def net(request) -> TokenModel:
+    return NETS[request.param]()
+
+
+def make_row(net: TokenModel, seed: int, phones: int, prompt: int, *, bert: bool = False, new: int = NEW) -> PrefillRow:
     """A row on a cache whose unwritten places are NaN: any read of one would spoil the logits."""
     generator = torch.Generator().manual_seed(seed)
     cache = net.new_cache(phones + prompt, new)
@@ -40,7 +49,7 @@ def script(seed: int, steps: int) -> Tensor:
     return torch.randint(0, 1024, (steps,), generator=torch.Generator().manual_seed(seed + 1000))
 
 
-def alone(net: T2S, row: PrefillRow, tokens: Tensor) -> list[Tensor]:
+def alone(net: TokenModel, row: PrefillRow, tokens: Tensor) -> list[Tensor]:
     logits = [net.prefill([row])[0]]
     logits += [net.step(token[None], [row.cache])[0] for token in tokens]
     return logits
@@ -51,7 +60,7 @@ def assert_close(one: Tensor, other: Tensor, tolerance: float = 1e-5) -> None:
     assert (one - other).abs().max() <= tolerance * other.abs().max()
 
 
-def full_pass(net: T2S, row: PrefillRow, tokens: Tensor) -> Tensor:
+def full_pass(net: TokenModel, row: PrefillRow, tokens: Tensor) -> Tensor:
     """The same network written down plainly: no cache, one mask, logits of every position (N, vocab)."""
     config, weight = net.config, {name: tensor.double() for name, tensor in net.tensors.items()}
     table = position_table(config.hidden_dim, torch.float32, torch.device("cpu")).double()
@@ -158,13 +167,14 @@ def test_a_prefix_must_fit_its_cache_and_hold_something(net):
 
 def test_a_text_beyond_the_position_table_is_refused(net):
     phones = torch.zeros(MAX_POSITIONS + 1, dtype=torch.long)
-    cache = KVCache(net.config, 4, dtype=net.dtype, device=net.device)
+    cache = KVCache(net.config, 4, dtype=torch.float32, device=net.device)
     with pytest.raises(TextTooLong, match=str(MAX_POSITIONS)):
         net.prefill([PrefillRow(phones, None, phones[:0], cache)])
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 6e-2), (torch.float16, 8e-3)])
-def test_half_precision_stays_near_fp32(net, dtype, tolerance):
+def test_half_precision_stays_near_fp32(dtype, tolerance):
+    net = tiny_t2s(7)
     half = tiny_t2s(7, dtype=dtype)
     expected = alone(net, make_row(net, 5, 9, 7, bert=True), script(5, 4))
     for one, other in zip(alone(half, make_row(half, 5, 9, 7, bert=True), script(5, 4)), expected, strict=True):

@@ -22,7 +22,8 @@ from voxswap_server.nn.adopt import check_fit, parse_config
 MAX_POSITIONS = 4096
 """Rows of the position table: phones of one utterance with its prompt, or tokens with theirs."""
 
-_EPS = 1e-5
+EPSILON = 1e-5
+"""Of the layer normalisations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,10 @@ class _Block(NamedTuple):
         """Both residual halves: x, attended (N, D) -> (N, D)."""
         width = self.norm1_bias.shape
         x = torch.addmm(self.out_bias, attended, self.out_weight).add_(x)
-        x = F.layer_norm(x, width, self.norm1_weight, self.norm1_bias, _EPS)
+        x = F.layer_norm(x, width, self.norm1_weight, self.norm1_bias, EPSILON)
         inner = torch.addmm(self.ffn_in_bias, x, self.ffn_in_weight).relu_()
         x = torch.addmm(self.ffn_out_bias, inner, self.ffn_out_weight).add_(x)
-        return F.layer_norm(x, width, self.norm2_weight, self.norm2_bias, _EPS)
+        return F.layer_norm(x, width, self.norm2_weight, self.norm2_bias, EPSILON)
 
 
 class KVCache:
@@ -172,15 +173,15 @@ class T2S:
             TextTooLong: more phones or prompt tokens than there are positions.
             EngineError: an id is outside its vocabulary, or a cache has no room.
         """
-        spans = [self._admit(row) for row in rows]
+        spans = [admitted(self.config, row) for row in rows]
         x = torch.cat([part for row in rows for part in (self._embed_text(row), self._embed_prompt(row.prompt))])
-        masks = [_prefix_mask(row.phones.shape[0], row.prompt.shape[0], self.device) for row in rows]
+        masks = [prefix_mask(row, self.device) for row in rows]
         ends = torch.tensor(spans, device=self.device).cumsum(0) - 1
         for layer, block in enumerate(self._blocks):
             qkv = torch.addmm(block.qkv_bias, x, block.qkv_weight)
             attended = torch.cat(
                 [
-                    self._attend_prefix(part, row, layer, mask)
+                    attend_prefix(part, row, layer, mask)
                     for part, row, mask in zip(torch.split(qkv, spans), rows, masks, strict=True)
                 ]
             )
@@ -198,10 +199,8 @@ class T2S:
         Raises:
             EngineError: a cache is full.
         """
-        x = self._embed_audio(tokens.to(self.device), [cache.audio_tokens for cache in caches])
+        x = self._embed_audio(tokens.to(self.device), next_positions(caches))
         lengths = [cache.length for cache in caches]
-        if any(cache.length >= cache.capacity for cache in caches):
-            raise EngineError(f"T2S: a cache is full: {lengths} of {[cache.capacity for cache in caches]}")
         # One row: (q | k | v, heads, 1, head_dim).
         shape = (len(caches), 3, self.config.heads, 1, self.config.head_dim)
         for layer, block in enumerate(self._blocks):
@@ -214,21 +213,6 @@ class T2S:
         for cache in caches:
             cache.length += 1
         return (x @ self.tensors["head.weight"]).float()
-
-    def _admit(self, row: PrefillRow) -> int:
-        """Checks a row and returns its length."""
-        phones, tokens = row.phones.shape[0], row.prompt.shape[0]
-        if max(phones, tokens) > MAX_POSITIONS:
-            raise TextTooLong(f"an utterance has {phones} phones and {tokens} prompt tokens, at most {MAX_POSITIONS}")
-        for ids, size, what in (
-            (row.phones, self.config.phoneme_vocab_size, "phone"),
-            (row.prompt, self.config.vocab_size, "prompt token"),
-        ):
-            if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) >= size):
-                raise EngineError(f"T2S: a {what} is outside 0..{size - 1}")
-        if not 0 < phones + tokens <= row.cache.capacity:
-            raise EngineError(f"T2S: a prefix of {phones + tokens} in a cache of {row.cache.capacity}")
-        return phones + tokens
 
     def _embed_text(self, row: PrefillRow) -> Tensor:
         """Phones (P,) and their text features (bert_dim, P) -> (P, D)."""
@@ -246,26 +230,10 @@ class T2S:
         return torch.addcmul(x, self._positions[: x.shape[0]], self.tensors["audio_position.alpha"])
 
     def _embed_audio(self, tokens: Tensor, positions: list[int]) -> Tensor:
-        """(B,) tokens at their positions -> (B, D); positions count from the first token after the text."""
-        if max(positions) >= MAX_POSITIONS:
-            raise EngineError(f"T2S: token {max(positions)} of an utterance, at most {MAX_POSITIONS}")
+        """(B,) tokens at their positions -> (B, D)."""
         x = F.embedding(tokens, self.tensors["audio_embedding.weight"])
         places = self._positions[torch.tensor(positions, device=self.device)]
         return torch.addcmul(x, places, self.tensors["audio_position.alpha"])
-
-    def _attend_prefix(self, qkv: Tensor, row: PrefillRow, layer: int, mask: Tensor) -> Tensor:
-        """One row, (N, 3D) -> (N, D): text sees all text, a prompt token sees the text and the tokens up to itself."""
-        size, text = qkv.shape[0], row.phones.shape[0]
-        query, *new = qkv.view(size, 3, self.config.heads, self.config.head_dim).permute(1, 2, 0, 3)
-        kept = row.cache.layers[layer][:, :, :size]
-        kept.copy_(torch.stack(new))
-        keys, values = kept[:1], kept[1:]
-        queries = query[None]
-        heard = F.scaled_dot_product_attention(queries[:, :, :text], keys[:, :, :text], values[:, :, :text])
-        if text < size:
-            spoken = F.scaled_dot_product_attention(queries[:, :, text:], keys, values, attn_mask=mask)
-            heard = torch.cat((heard, spoken), dim=2)
-        return heard[0].transpose(0, 1).reshape(size, self.config.hidden_dim)
 
 
 def _attend_step(row: Tensor, kept: Tensor, length: int) -> Tensor:
@@ -275,8 +243,61 @@ def _attend_step(row: Tensor, kept: Tensor, length: int) -> Tensor:
     return F.scaled_dot_product_attention(row[:1], keys, values).view(1, -1)
 
 
-def _prefix_mask(text: int, tokens: int, device: torch.device) -> Tensor:
+def admitted(config: T2SConfig, row: PrefillRow) -> int:
+    """Checks a row that is about to be read and returns its length.
+
+    Raises:
+        TextTooLong: more phones or prompt tokens than there are positions.
+        EngineError: an id is outside its vocabulary, or the cache has no room.
+    """
+    phones, tokens = row.phones.shape[0], row.prompt.shape[0]
+    if max(phones, tokens) > MAX_POSITIONS:
+        raise TextTooLong(f"an utterance has {phones} phones and {tokens} prompt tokens, at most {MAX_POSITIONS}")
+    for ids, size, what in (
+        (row.phones, config.phoneme_vocab_size, "phone"),
+        (row.prompt, config.vocab_size, "prompt token"),
+    ):
+        if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) >= size):
+            raise EngineError(f"T2S: a {what} is outside 0..{size - 1}")
+    if not 0 < phones + tokens <= row.cache.capacity:
+        raise EngineError(f"T2S: a prefix of {phones + tokens} in a cache of {row.cache.capacity}")
+    return phones + tokens
+
+
+def next_positions(caches: Sequence[KVCache]) -> list[int]:
+    """Where the next token of each row stands, counted from the first one after the text.
+
+    Raises:
+        EngineError: a cache is full, or a row has come to the end of the position table.
+    """
+    if any(cache.length >= cache.capacity for cache in caches):
+        lengths = [cache.length for cache in caches]
+        raise EngineError(f"T2S: a cache is full: {lengths} of {[cache.capacity for cache in caches]}")
+    positions = [cache.audio_tokens for cache in caches]
+    if max(positions) >= MAX_POSITIONS:
+        raise EngineError(f"T2S: token {max(positions)} of an utterance, at most {MAX_POSITIONS}")
+    return positions
+
+
+def attend_prefix(qkv: Tensor, row: PrefillRow, layer: int, mask: Tensor) -> Tensor:
+    """One row, (N, 3D) -> (N, D): text sees all text, a prompt token sees the text and the tokens up to itself."""
+    size, text = qkv.shape[0], row.phones.shape[0]
+    kept = row.cache.layers[layer][:, :, :size]
+    _, heads, _, head_dim = kept.shape
+    query, *new = qkv.view(size, 3, heads, head_dim).permute(1, 2, 0, 3)
+    kept.copy_(torch.stack(new))
+    keys, values = kept[:1], kept[1:]
+    queries = query[None]
+    heard = F.scaled_dot_product_attention(queries[:, :, :text], keys[:, :, :text], values[:, :, :text])
+    if text < size:
+        spoken = F.scaled_dot_product_attention(queries[:, :, text:], keys, values, attn_mask=mask)
+        heard = torch.cat((heard, spoken), dim=2)
+    return heard[0].transpose(0, 1).reshape(size, heads * head_dim)
+
+
+def prefix_mask(row: PrefillRow, device: torch.device) -> Tensor:
     """(tokens, text + tokens), True where a prompt token may look."""
+    text, tokens = row.phones.shape[0], row.prompt.shape[0]
     return torch.ones(tokens, text + tokens, dtype=torch.bool, device=device).tril(text)
 
 

@@ -1,0 +1,168 @@
+"""Loops, vectors and pointers of LLVM's intermediate representation, as the author of a kernel thinks of them.
+
+Knows nothing of what is computed. A vector is as wide as its type says; LLVM splits it over what the processor has.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from llvmlite import ir
+
+F32: Final = ir.FloatType()
+I32: Final = ir.IntType(32)
+I64: Final = ir.IntType(64)
+VOID: Final = ir.VoidType()
+FLOATS: Final = ir.PointerType(F32)
+WORDS: Final = ir.PointerType(I64)
+"""Pointers are handed over as words of 64 bits: that is how tables of them lie in memory."""
+
+
+def vector(width: int, element: Any = F32) -> Any:
+    return ir.VectorType(element, width)
+
+
+def index(value: int) -> Any:
+    return ir.Constant(I64, value)
+
+
+def number(value: float) -> Any:
+    return ir.Constant(F32, value)
+
+
+def external(module: ir.Module, name: str, result: Any, arguments: Sequence[Any]) -> Any:
+    """A function of LLVM or of libc, declared once a module."""
+    known = module.globals.get(name)
+    return known or ir.Function(module, ir.FunctionType(result, arguments), name)
+
+
+@dataclass(slots=True)
+class Loop:
+    """The inside of a loop; after it, `values` are what the last round left."""
+
+    index: Any
+    values: list[Any]
+    """Carried from round to round: replace them before the body ends."""
+
+
+class Emitter:
+    """Writes one function, from top to bottom."""
+
+    def __init__(self, module: ir.Module, name: str, arguments: Sequence[Any], result: Any = VOID) -> None:
+        self.module = module
+        self.function = ir.Function(module, ir.FunctionType(result, arguments), name)
+        self.at = ir.IRBuilder(self.function.append_basic_block())
+
+    @contextmanager
+    def loop(self, start: Any, stop: Any, step: Any, carried: Sequence[Any] = ()) -> Iterator[Loop]:
+        """For index = start; index < stop; index += step: any number of rounds, none too."""
+        before = self.at.block
+        head, body, end = (self.function.append_basic_block() for _ in range(3))
+        self.at.branch(head)
+        self.at.position_at_end(head)
+        counter = self._phi(start, before)
+        phis = [self._phi(value, before) for value in carried]
+        self.at.cbranch(self.at.icmp_signed("<", counter, stop), body, end)
+        self.at.position_at_end(body)
+        inside = Loop(counter, list(phis))
+        yield inside
+        counter.add_incoming(self.at.add(counter, step), self.at.block)
+        for phi, value in zip(phis, inside.values, strict=True):
+            phi.add_incoming(value, self.at.block)
+        self.at.branch(head)
+        self.at.position_at_end(end)
+        inside.values = phis
+
+    def load(self, base: Any, offset: Any, kind: Any) -> Any:
+        """A value of type `kind` at an offset counted in elements of `base`; aligned like its elements."""
+        place = self.at.bitcast(self.at.gep(base, [offset]), ir.PointerType(kind))
+        return self.at.load(place, align=_alignment(kind))
+
+    def store(self, value: Any, base: Any, offset: Any) -> None:
+        place = self.at.bitcast(self.at.gep(base, [offset]), ir.PointerType(value.type))
+        self.at.store(value, place, align=_alignment(value.type))
+
+    def splat(self, value: Any, width: int) -> Any:
+        """The same number in every place of a vector."""
+        kind = vector(width, value.type)
+        nothing = ir.Constant(kind, ir.Undefined)
+        first = self.at.insert_element(nothing, value, ir.Constant(I32, 0))
+        return self.at.shuffle_vector(first, nothing, ir.Constant(vector(width, I32), [0] * width))
+
+    def intrinsic(self, name: str, *values: Any) -> Any:
+        """An operation of LLVM on vectors of one type."""
+        kind = values[0].type
+        function = external(self.module, f"llvm.{name}.{_suffix(kind)}", kind, [value.type for value in values])
+        return self.at.call(function, values)
+
+    def fma(self, one: Any, other: Any, onto: Any) -> Any:
+        return self.intrinsic("fma", one, other, onto)
+
+    def sum(self, values: Any) -> Any:
+        """Of a vector's places, in halves: always the same order."""
+        return self._folded(values, self.at.fadd)
+
+    def greatest(self, values: Any) -> Any:
+        """Of a vector's places."""
+        return self._folded(
+            values, lambda one, other: self.at.select(self.at.fcmp_ordered(">", one, other), one, other)
+        )
+
+    def sums(self, vectors: Sequence[Any]) -> Any:
+        """Of as many vectors as each has places, a power of two: one vector of their sums, in order."""
+        while len(vectors) > 1:
+            vectors = [self._pairs(one, other) for one, other in zip(vectors[::2], vectors[1::2], strict=True)]
+        return vectors[0]
+
+    def _pairs(self, one: Any, other: Any) -> Any:
+        """Sums of neighbours: those of the first vector, then those of the second."""
+        width: int = one.type.count
+        even, odd = (_places(range(start, 2 * width, 2)) for start in (0, 1))
+        return self.at.fadd(self.at.shuffle_vector(one, other, even), self.at.shuffle_vector(one, other, odd))
+
+    def _folded(self, values: Any, join: Callable[[Any, Any], Any]) -> Any:
+        width: int = values.type.count
+        while width > 1 and width % 2 == 0:
+            width //= 2
+            nothing = ir.Constant(values.type, ir.Undefined)
+            halves = (_places(range(start, start + width)) for start in (0, width))
+            values = join(*(self.at.shuffle_vector(values, nothing, half) for half in halves))
+        total = self.at.extract_element(values, ir.Constant(I32, 0))
+        for place in range(1, width):
+            total = join(total, self.at.extract_element(values, ir.Constant(I32, place)))
+        return total
+
+    def share(self, whole: Any, number: Any, of: Any) -> tuple[Any, Any]:
+        """Where the share of one of several equals begins and ends."""
+        begin = self.at.sdiv(self.at.mul(whole, number), of)
+        return begin, self.at.sdiv(self.at.mul(whole, self.at.add(number, index(1))), of)
+
+    def least(self, one: Any, other: Any) -> Any:
+        return self.at.select(self.at.icmp_signed("<", one, other), one, other)
+
+    def done(self) -> Any:
+        """Ends a function that returns nothing."""
+        self.at.ret_void()
+        return self.function
+
+    def _phi(self, value: Any, block: Any) -> Any:
+        phi = self.at.phi(value.type)
+        phi.add_incoming(value, block)
+        return phi
+
+
+def _alignment(kind: Any) -> int:
+    """Bytes: that of one element, for tensors begin where they like."""
+    element = kind.element if isinstance(kind, ir.VectorType) else kind
+    if isinstance(element, ir.HalfType):
+        return 2
+    return element.width // 8 if isinstance(element, ir.IntType) else 4
+
+
+def _suffix(kind: Any) -> str:
+    return f"v{kind.count}f32" if isinstance(kind, ir.VectorType) else "f32"
+
+
+def _places(numbers: Sequence[int]) -> Any:
+    return ir.Constant(vector(len(numbers), I32), list(numbers))

@@ -1,0 +1,146 @@
+"""Rows of activations times a matrix that stays as it lies on disk: half precision, single precision or int8.
+
+Knows nothing of layers. Weights are (in, out) and are read once for all rows; they become single precision in a
+register, sums are single precision. Whatever the number of rows and of threads, each sum is formed in the same order,
+so a row's result does not depend on its company, not by a bit.
+"""
+
+from typing import Any, Final, NamedTuple
+
+from llvmlite import ir
+
+from voxswap_server.nn.native.compiler import Processor
+from voxswap_server.nn.native.emitter import F32, FLOATS, I64, Emitter, index, number, vector
+
+KINDS: Final = {"float16": ir.HalfType(), "float32": F32, "int8": ir.IntType(8)}
+"""Elements of a matrix, by the name of their dtype."""
+ROWS: Final = 6
+"""Of a tile at most: so many sums fit in registers."""
+_UNROLLED: Final = 4
+
+
+def emit_linear(module: ir.Module, kind: str, cpu: Processor) -> Any:
+    """Writes y[m, n] = max(floor, scale[n] * sum over k of x[m, k] w[k, n] + bias[n]) for columns first <= n < last.
+
+    Arguments: x, its row length, w, its row length, k, scale, bias, y, its row length, m, first, last, floor. The scale
+    is read for int8 alone.
+    """
+    weights = ir.PointerType(KINDS[kind])
+    arguments = (FLOATS, I64, weights, I64, I64, FLOATS, FLOATS, FLOATS, I64, I64, I64, I64, F32)
+    emit = Emitter(module, f"linear_{kind}", arguments)
+    *_, rows_in_all, first, last, _floor = emit.function.args
+    for shape in _shapes(cpu):
+        columns = shape.vectors * shape.width
+        tiles = [_emit_tile(module, kind, rows, shape) for rows in range(1, shape.rows + 1)]
+        whole = emit.at.sdiv(emit.at.sub(last, first), index(columns))
+        if shape.only:  # for more rows the next shape is the better one
+            whole = emit.at.select(emit.at.icmp_signed("<=", rows_in_all, index(shape.rows)), whole, index(0))
+        stop = emit.at.add(first, emit.at.mul(whole, index(columns)))
+        with emit.loop(first, stop, index(columns)) as body:
+            _rows_of(emit, tiles, body.index)
+        first = stop
+    return emit.done()
+
+
+class _Shape(NamedTuple):
+    """Of a tile: as many sums as registers hold, and the longer a stretch of a row of weights the better."""
+
+    rows: int
+    """At most."""
+    vectors: int
+    width: int
+    only: bool = False
+    """It is not for more rows than it holds at once."""
+
+
+def _shapes(cpu: Processor) -> tuple[_Shape, ...]:
+    """In the order in which columns are covered: whole tiles, single vectors, the last few one by one."""
+    vectors, width = cpu.vectors, cpu.width
+    return (
+        _Shape(1, 4 * vectors, width, only=True),
+        _Shape(3, 2 * vectors, width, only=True),
+        _Shape(ROWS, vectors, width),
+        _Shape(1, 1, width),
+        _Shape(1, 1, 1),
+    )
+
+
+def _rows_of(emit: Emitter, tiles: list[Any], column: Any) -> None:
+    """All rows of some columns, in blocks of nearly equal size."""
+    x, ldx, w, ldw, depth, scale, bias, y, ldy, rows, *_, floor = emit.function.args
+    at = emit.at
+    blocks = at.sdiv(at.add(rows, index(len(tiles) - 1)), index(len(tiles)))
+    with emit.loop(index(0), blocks, index(1)) as body:
+        begin, end = emit.share(rows, body.index, blocks)
+        size = at.sub(end, begin)
+        after = emit.function.append_basic_block()
+        choice = at.switch(size, after)
+        for number_of, tile in enumerate(tiles, 1):
+            block = emit.function.append_basic_block()
+            choice.add_case(index(number_of), block)
+            at.position_at_end(block)
+            at.call(
+                tile,
+                (
+                    at.gep(x, [at.mul(begin, ldx)]),
+                    ldx,
+                    at.gep(w, [column]),
+                    ldw,
+                    depth,
+                    at.gep(scale, [column]),
+                    at.gep(bias, [column]),
+                    at.gep(y, [at.add(at.mul(begin, ldy), column)]),
+                    ldy,
+                    floor,
+                ),
+            )
+            at.branch(after)
+        at.position_at_end(after)
+
+
+def _emit_tile(module: ir.Module, kind: str, rows: int, shape: _Shape) -> Any:
+    """Some rows of some columns: sums in registers, from the first k to the last."""
+    arguments = (FLOATS, I64, ir.PointerType(KINDS[kind]), I64, I64, FLOATS, FLOATS, FLOATS, I64, F32)
+    _, vectors, width, _ = shape
+    emit = Emitter(module, f"tile_{kind}_{rows}x{vectors}x{width}", arguments)
+    emit.function.linkage = "internal"
+    emit.function.attributes.add("noinline")
+    x, ldx, w, ldw, depth, scale, bias, y, ldy, floor = emit.function.args
+    at, floats = emit.at, vector(width)
+    sums: list[Any] = [ir.Constant(floats, [0.0] * width)] * (rows * vectors)
+    unrolled = at.mul(at.sdiv(depth, index(_UNROLLED)), index(_UNROLLED))
+    for start, stop, step in ((index(0), unrolled, _UNROLLED), (unrolled, depth, 1)):
+        with emit.loop(start, stop, index(step), sums) as body:
+            for offset in range(step):
+                k = at.add(body.index, index(offset))
+                row = at.mul(k, ldw)
+                parts = [_weights(emit, w, at.add(row, index(v * width)), kind, width) for v in range(vectors)]
+                for m in range(rows):
+                    value = emit.splat(emit.load(x, at.add(at.mul(ldx, index(m)), k), F32), width)
+                    for v, part in enumerate(parts):
+                        body.values[m * vectors + v] = emit.fma(part, value, body.values[m * vectors + v])
+        sums = body.values
+    lowest = emit.splat(floor, width)
+    for m in range(rows):
+        for v in range(vectors):
+            place = index(v * width)
+            total = sums[m * vectors + v]
+            if kind == "int8":
+                total = at.fmul(total, emit.load(scale, place, floats))
+            total = at.fadd(total, emit.load(bias, place, floats))
+            total = at.select(at.fcmp_ordered("<", total, lowest), lowest, total)  # what is no number stays none
+            emit.store(total, y, at.add(at.mul(ldy, index(m)), place))
+    return emit.done()
+
+
+def _weights(emit: Emitter, base: Any, offset: Any, kind: str, width: int) -> Any:
+    """A vector of weights in single precision."""
+    raw = emit.load(base, offset, vector(width, KINDS[kind]))
+    if kind == "float16":
+        return emit.at.fpext(raw, vector(width))
+    return emit.at.sitofp(raw, vector(width)) if kind == "int8" else raw
+
+
+def lowest() -> Any:
+    """A floor that is none."""
+    return number(float("-inf"))

@@ -1,0 +1,180 @@
+"""T2S on our own kernels, for CPUs: weights stay as they lie on disk, a step is one call.
+
+Half-precision checkpoints are multiplied as they are (each number becomes single precision in a register, so nothing
+is lost) and their bytes are read once for all rows: that is what a step's time is made of. A row's logits do not
+depend on its batch-mates at all. Knows nothing of sampling, of jobs or of files.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from voxswap_server.nn.adopt import check_fit
+from voxswap_server.nn.native.post_norm import LAYER_WORDS, MATRICES, NORMS, Shape, step_code
+from voxswap_server.nn.native.team import Team
+from voxswap_server.nn.quantized import Quantized, quantized
+from voxswap_server.nn.t2s import (
+    EPSILON,
+    KVCache,
+    PrefillRow,
+    T2SConfig,
+    admitted,
+    attend_prefix,
+    next_positions,
+    position_table,
+    prefix_mask,
+    tensor_shapes,
+)
+
+_CPU: Final = torch.device("cpu")
+_TABLES: Final = ("text_embedding.weight", "audio_embedding.weight")
+"""Read a row at a time, in whatever precision they have."""
+_KINDS: Final = {torch.float16: "float16", torch.float32: "float32", torch.int8: "int8"}
+
+
+class NativeT2S:
+    """The network. Immutable: one instance serves any number of rows."""
+
+    def __init__(self, config: T2SConfig, tensors: Mapping[str, Tensor], team: Team) -> None:
+        """Binds tensors that already have their dtypes; see `from_tensors`. int8 matrices bring ".scale" tensors."""
+        self.config = config
+        self.tensors = dict(tensors)
+        self.device = _CPU
+        self._team = team
+        self._no_bias = torch.zeros(config.vocab_size)
+        self._shape = Shape(
+            kind=_KINDS[tensors["head.weight"].dtype],
+            width=config.hidden_dim,
+            heads=config.heads,
+            inner=config.ffn_dim,
+            layers=config.layers,
+            outputs=config.vocab_size,
+            epsilon=EPSILON,
+        )
+        self._code = step_code(self._shape)
+        self._step, self._linear = self._code.address("step"), self._code.address("linear")
+        self._layers = torch.tensor([self._layer_words(layer) for layer in range(config.layers)], dtype=torch.int64)
+        self._head = torch.tensor(self._words("head"), dtype=torch.int64)
+        self._positions = position_table(config.hidden_dim, torch.float32, _CPU)
+
+    @classmethod
+    def from_tensors(cls, config: T2SConfig, tensors: Mapping[str, Tensor], team: Team, *, int8: bool = False) -> Self:
+        """Adopts stored tensors: matrices in half precision without a copy, others in single precision.
+
+        Args:
+            config: of the checkpoint.
+            tensors: as stored.
+            team: runs the kernels.
+            int8: round matrices to 8 bits, a scale for each output; loses some precision.
+
+        Raises:
+            ValueError: tensors are missing, left over or of another shape; the message names them.
+        """
+        shapes = tensor_shapes(config)
+        check_fit(shapes, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+        matrices = [name for name, shape in shapes.items() if len(shape) == 2 and name not in _TABLES]
+        halves = all(tensors[name].dtype == torch.float16 for name in matrices)
+        adopted = {name: tensors[name].contiguous() for name in _TABLES}
+        adopted |= {name: tensors[name].float() for name in shapes.keys() - {*matrices, *_TABLES}}
+        for name in matrices:
+            if int8:
+                matrix: Quantized = quantized(tensors[name])
+                adopted |= {name: matrix.values, f"{name.removesuffix('.weight')}.scale": matrix.scale}
+            else:
+                adopted[name] = tensors[name].to(torch.float16 if halves else torch.float32).contiguous()
+        return cls(config, adopted, team)
+
+    def new_cache(self, prefix_tokens: int, max_new_tokens: int) -> KVCache:
+        """Room for a prefix (phones and prompt tokens together) and the tokens that may follow."""
+        return KVCache(self.config, prefix_tokens + max_new_tokens, dtype=torch.float32, device=_CPU)
+
+    @torch.inference_mode()
+    def prefill(self, rows: Sequence[PrefillRow]) -> Tensor:
+        """As `T2S.prefill`."""
+        spans = [admitted(self.config, row) for row in rows]
+        x = torch.cat([part for row in rows for part in (self._embed_text(row), self._embed_audio(row.prompt))])
+        masks = [prefix_mask(row, _CPU) for row in rows]
+        ends = torch.tensor(spans).cumsum(0) - 1
+        for layer in range(self.config.layers):
+            qkv = self._product(x, f"layers.{layer}.qkv")
+            attended = torch.cat(
+                [
+                    attend_prefix(part, row, layer, mask)
+                    for part, row, mask in zip(torch.split(qkv, spans), rows, masks, strict=True)
+                ]
+            )
+            if layer == self.config.layers - 1:  # only the last position of a row is asked for
+                x, attended = x[ends], attended[ends]
+            x = self._after_attention(layer, x, attended)
+        for row, span in zip(rows, spans, strict=True):
+            row.cache.length, row.cache.text_tokens = span, row.phones.shape[0]
+        return self._product(x, "head")
+
+    @torch.inference_mode()
+    def step(self, tokens: Tensor, caches: Sequence[KVCache]) -> Tensor:
+        """As `T2S.step`."""
+        x = self._embed_audio(tokens, torch.tensor(next_positions(caches)))
+        rows = torch.tensor([(cache.storage.data_ptr(), cache.capacity, cache.length) for cache in caches])
+        longest, count = max(cache.length for cache in caches) + 1, len(caches)
+        scratch = torch.empty(self._shape.scratch_floats(count, self._team.threads, longest))
+        logits = torch.empty(count, self.config.vocab_size)
+        places = (count, *(tensor.data_ptr() for tensor in (x, scratch, self._layers, rows)))
+        arguments = torch.tensor((*places, *self._head.tolist(), logits.data_ptr(), longest), dtype=torch.int64)
+        self._team.run(self._step, arguments)
+        for cache in caches:
+            cache.length += 1
+        return logits
+
+    def _after_attention(self, layer: int, x: Tensor, attended: Tensor) -> Tensor:
+        """Both residual halves: x, attended (N, D) -> (N, D)."""
+        name = f"layers.{layer}"
+        x = self._normed(self._product(attended, f"{name}.out").add_(x), f"{name}.norm1")
+        inner = self._product(x, f"{name}.ffn_in", cut=True)
+        return self._normed(self._product(inner, f"{name}.ffn_out").add_(x), f"{name}.norm2")
+
+    def _normed(self, x: Tensor, name: str) -> Tensor:
+        weight, bias = self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
+        return F.layer_norm(x, weight.shape, weight, bias, EPSILON)
+
+    def _product(self, x: Tensor, name: str, *, cut: bool = False) -> Tensor:
+        """Rows (N, in) -> (N, out); `cut` puts 0 for what is below."""
+        x = x.contiguous()
+        inputs, outputs = self.tensors[f"{name}.weight"].shape
+        y = torch.empty(x.shape[0], outputs)
+        words = (x.data_ptr(), *self._words(name), y.data_ptr(), x.shape[0], inputs, outputs, int(cut))
+        self._team.run(self._linear, torch.tensor(words, dtype=torch.int64))
+        return y
+
+    def _embed_text(self, row: PrefillRow) -> Tensor:
+        """Phones (P,) and their text features (bert_dim, P) -> (P, D)."""
+        x = F.embedding(row.phones, self.tensors["text_embedding.weight"]).float()
+        if row.bert is None:
+            x = x + self.tensors["bert_projection.bias"]
+        else:
+            x = x + self._product(row.bert.float().T, "bert_projection")
+        return torch.addcmul(x, self._positions[: x.shape[0]], self.tensors["text_position.alpha"])
+
+    def _embed_audio(self, tokens: Tensor, positions: Tensor | None = None) -> Tensor:
+        """Tokens (N,) at their positions, None for the first N -> (N, D)."""
+        x = F.embedding(tokens, self.tensors["audio_embedding.weight"]).float()
+        places = self._positions[: x.shape[0]] if positions is None else self._positions[positions]
+        return torch.addcmul(x, places, self.tensors["audio_position.alpha"])
+
+    def _layer_words(self, layer: int) -> list[int]:
+        """Where everything of a layer is, as the kernel's table has it."""
+        name = f"layers.{layer}"
+        matrices = [word for matrix in MATRICES for word in self._words(f"{name}.{matrix}")]
+        norms = [self.tensors[f"{name}.{norm}.{part}"].data_ptr() for norm in NORMS for part in ("weight", "bias")]
+        words = [*matrices, *norms]
+        if len(words) != LAYER_WORDS:
+            raise ValueError(f"a layer has {len(words)} words, the kernel reads {LAYER_WORDS}")
+        return words
+
+    def _words(self, name: str) -> tuple[int, int, int]:
+        """Weight, scale and bias of a product; whatever is not read points to zeros."""
+        weight, bias = self.tensors[f"{name}.weight"], self.tensors.get(f"{name}.bias", self._no_bias)
+        scale = self.tensors.get(f"{name}.scale", bias)
+        return weight.data_ptr(), scale.data_ptr(), bias.data_ptr()
