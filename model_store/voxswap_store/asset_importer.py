@@ -7,7 +7,7 @@ its folder; pickles go through the same walled-off child as any checkpoint.
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,8 +64,12 @@ class FoundAsset:
     config: Mapping[str, Any]
 
 
-def find_assets(directory: Path) -> dict[str, FoundAsset]:
+def find_assets(directory: Path, only: tuple[str, ...] = ()) -> dict[str, FoundAsset]:
     """What a folder holds, by name of the asset; of two that fit, the one nearer to the top.
+
+    Args:
+        directory: to look through.
+        only: names that are wanted; () is all but those whose files cannot be told from another's.
 
     Raises:
         RequestError: it is no folder.
@@ -76,7 +80,10 @@ def find_assets(directory: Path) -> dict[str, FoundAsset]:
     for folder, names in _folders(directory):
         for asset in _in_folder(folder, names):
             found.setdefault(asset.spec.name, asset)
-    return {name: found[name] for name in ASSETS if name in found}
+    for name in only:
+        if name not in found and (other := found.get(_ALIKE.get(name, ""))):
+            found[name] = replace(other, spec=ASSETS[name])
+    return {name: found[name] for name in ASSETS if name in found and (not only or name in only)}
 
 
 def import_assets(
@@ -98,7 +105,7 @@ def import_assets(
         CheckpointError: a file is damaged or forbidden.
     """
     wanted = [asset_spec(name).name for name in only]
-    found = find_assets(directory)
+    found = find_assets(directory, tuple(wanted))
     lacking = [name for name in wanted if name not in found]
     if lacking or not found:
         looked = ", ".join(ASSETS[name].usual_place for name in (lacking or ASSETS))
@@ -201,8 +208,14 @@ def _objects(folder: Path) -> dict[str, Described]:
         return {}
 
 
-_HUGGING_FACE: Final = {"hubert": ("hubert", 768), "bert": ("bert", 1024)}
+_HUGGING_FACE: Final = {
+    "hubert": ("hubert", 768),
+    "hubert_small": ("hubert", 256),
+    "bert": ("bert", 1024),
+}
 """What `config.json` says of itself: model type and width."""
+_ALIKE: Final[Mapping[str, str]] = {"ecapa_small": "ecapa"}
+"""Networks whose files say the same of themselves as another's: only who asks for them by name gets them."""
 _SINGLE_FILES: Final[Mapping[str, Callable[[str], bool]]] = {
     "eres2net": lambda name: "eres2netv2" in name.lower() and name.endswith((".ckpt", ".pth", ".pt")),
     "sovits_v3": lambda name: name.startswith("s2Gv3") and name.endswith(".pth"),
@@ -214,6 +227,7 @@ _CONVERTERS: Final[Mapping[str, Callable[[Mapping[str, Tensor], dict[str, Any]],
     "bigvgan": convert_bigvgan,
     "vocoder_v4": lambda tensors, _: convert_vocoder_v4(tensors),
     "ecapa": convert_ecapa,
+    "ecapa_small": convert_ecapa,
     "sovits_v3": lambda tensors, _: convert_sovits(tensors, {"model": {}}, "v3"),
     "sovits_v4": lambda tensors, _: convert_sovits(tensors, {"model": {}}, "v4"),
 }

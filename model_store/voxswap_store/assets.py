@@ -4,6 +4,7 @@ Knows nothing of torch or of how they are converted. A network that is not insta
 is for and how to get it.
 """
 
+import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
@@ -35,10 +36,14 @@ class AssetSpec:
     """Where GPT-SoVITS keeps it, below `pretrained_models`; or what it is called where it is published."""
     by_hand: str = "a pretrained_models folder"
     """What it can be imported from where there is no network."""
+    built_in: bool = False
+    """Comes with the built-in voices; it is published nowhere else."""
 
     @property
     def remedy(self) -> str:
         """How to get it."""
+        if self.built_in:
+            return "it comes with the built-in voices: start the server once with `voices.built_in = true`"
         fetch, without = f"run `voxswap assets fetch {self.name}`", f"`voxswap assets import DIR` on {self.by_hand}"
         return f"{fetch}, or without a network {without}"
 
@@ -60,9 +65,15 @@ _ROWS: Final = (
         "spkrec-ecapa-voxceleb/",
         "a folder that holds SpeechBrain's hyperparams.yaml and embedding_model.ckpt",
     ),
+    AssetSpec(
+        "hubert_small", "small content encoder", "encoding reference audio, built-in voices", "content/", built_in=True
+    ),
+    AssetSpec("ecapa_small", "small ECAPA-TDNN", "telling who is heard, out of the box", "ecapa/", built_in=True),
 )
 ASSETS: Final[Mapping[str, AssetSpec]] = MappingProxyType({row.name: row for row in _ROWS})
 """Every shared network, by its name."""
+CONTENT_ENCODERS: Final[Mapping[int, str]] = MappingProxyType({768: "hubert", 256: "hubert_small"})
+"""By the width of their features. The decoder of a voice was trained on one of them, and its width tells which."""
 
 
 class AssetManifest(Strict):
@@ -73,6 +84,11 @@ class AssetManifest(Strict):
     source_sha256: Sha256
     """Of the file that the tensors came from."""
     files: Annotated[tuple[StoredFile, ...], Field(min_length=1)]
+
+    @property
+    def address(self) -> str:
+        """Content address of all of it, settings included."""
+        return hashlib.sha256("/".join(file.sha256 for file in self.files).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +115,22 @@ def asset_spec(name: str) -> AssetSpec:
         return ASSETS[name]
     except KeyError:
         raise RequestError(f"unknown asset {name!r}; choose from {', '.join(ASSETS)}", field="asset") from None
+
+
+def content_encoder(width: int) -> str:
+    """Name of the content encoder whose features have this width.
+
+    Raises:
+        RequestError: there is none.
+    """
+    try:
+        return CONTENT_ENCODERS[width]
+    except KeyError:
+        known = ", ".join(map(str, sorted(CONTENT_ENCODERS)))
+        raise RequestError(
+            f"the voice reads content features of width {width}; there are encoders for {known}",
+            field="sovits_checkpoint",
+        ) from None
 
 
 def asset_directory(root: Path, name: str) -> Path:

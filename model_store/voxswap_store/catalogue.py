@@ -2,20 +2,21 @@
 
 Knows nothing of torch or of how a voice is imported: it lists folders, reads their manifests, and changes them whole.
 A voice is asked for by its id and by nothing else; one that is broken is listed with its reason and hides no other.
+Built-in voices lie below those of the store: a voice of the store hides the built-in one of its id.
 Every answer is as fresh as the disk: a look at a few sizes and times tells whether a manifest must be read again.
 """
 
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from watchfiles import awatch
 
 from voxswap_server.domain import VoiceChanges
-from voxswap_server.errors import VoiceExists, VoiceNotFound, VoiceUnusable
+from voxswap_server.errors import RequestError, VoiceExists, VoiceNotFound, VoiceUnusable
 from voxswap_store.assets import base_file
 from voxswap_store.edits import prompt_text, revised, store_prompt_files, with_sampling
 from voxswap_store.files import Staging, clear_abandoned, exclusive, hash_file, remove_directory, replace_file
@@ -45,6 +46,8 @@ class VoiceEntry:
     directory: Path
     revision: str
     """Content address: another revision is another voice under the same id."""
+    built_in: bool = False
+    """It came with voxswap, and nobody may change it."""
 
     @property
     def voice_id(self) -> str:
@@ -79,10 +82,16 @@ _Known = tuple[_Signature, VoiceEntry | BrokenVoice]
 
 
 class Catalogue:
-    """Reads and changes the voices below one root; may be used from any thread and beside other processes."""
+    """Reads and changes the voices below one root; may be used from any thread and beside other processes.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: of the store.
+        below: the built-in voices, which are read and never changed.
+    """
+
+    def __init__(self, root: Path, below: "Catalogue | None" = None) -> None:
         self.root = root
+        self._below = below
         self._voices = root / "voices"
         self._lock = threading.Lock()
         self._known: dict[str, _Known] = {}
@@ -90,7 +99,11 @@ class Catalogue:
 
     def ids(self) -> tuple[str, ...]:
         """Of every voice, broken ones included, in order."""
-        return tuple(sorted(self._directories()))
+        return tuple(sorted({*self._directories(), *(self._below.ids() if self._below else ())}))
+
+    def hidden(self) -> tuple[str, ...]:
+        """Ids of the built-in voices in whose place a voice of the store is heard."""
+        return tuple(sorted(self._directories().keys() & set(self._below.ids()))) if self._below else ()
 
     def entries(self) -> tuple[VoiceEntry | BrokenVoice, ...]:
         """Every voice, in the order of the ids."""
@@ -185,10 +198,10 @@ class Catalogue:
 
         Raises:
             VoiceNotFound, VoiceUnusable: as `get`.
-            RequestError: a value is not allowed; the message names it.
+            RequestError: a value is not allowed; the message names it. Or the voice is built in.
         """
         with exclusive(self.root), Staging(self.root) as staging:
-            entry = self.get(voice_id)
+            entry = self._own(voice_id)
             told = ("display_name", "description", "licence", "consent", "tags")
             fields: dict[str, Any] = {k: v for k in told if (v := getattr(changes, k)) is not None}
             if changes.sampling is not None:
@@ -207,7 +220,7 @@ class Catalogue:
         """
         with exclusive(self.root):
             now = self.get(entry.voice_id)
-            if now.revision == entry.revision:
+            if now.revision == entry.revision and not now.built_in:
                 files = now.manifest.files.model_copy(update={"prompt": prompt_file})
                 self._move_into(now.directory, staging, revised(now.manifest, {"files": files}))
         return self.get(entry.voice_id)
@@ -217,15 +230,28 @@ class Catalogue:
 
         Raises:
             VoiceNotFound: there is none.
+            RequestError: it is built in.
         """
         with exclusive(self.root):
             directory = self._directories().get(voice_id)
             if directory is None:
+                self._own(voice_id)
                 raise VoiceNotFound(voice_id[:80], self.ids())
             if directory.is_symlink():
                 directory.unlink()
             else:
                 remove_directory(self.root, directory)
+
+    def _own(self, voice_id: str) -> VoiceEntry:
+        """A voice that may be changed."""
+        entry = self.get(voice_id)
+        if entry.built_in:
+            raise RequestError(
+                f"voice {voice_id!r} is built in: it can be neither changed nor deleted; a voice that you import under "
+                "this id takes its place, and `voices.built_in = false` switches all of them off",
+                field="voice_id",
+            )
+        return entry
 
     def _directories(self) -> Mapping[str, Path]:
         try:
@@ -245,7 +271,7 @@ class Catalogue:
             with self._lock:
                 known = self._known.get(voice_id) if signature else self._known.pop(voice_id, None)
             if signature is None:
-                return None
+                return self._built_in(voice_id)
             if known is not None and known[0] == signature:
                 return known[1]
             entry = self._read(voice_id, directory)
@@ -256,6 +282,10 @@ class Catalogue:
             if isinstance(entry, VoiceEntry):
                 return entry
         return entry  # broken, and still being written to
+
+    def _built_in(self, voice_id: str) -> VoiceEntry | BrokenVoice | None:
+        entry = self._below._look(voice_id) if self._below else None  # noqa: SLF001 - its own kind
+        return replace(entry, built_in=True) if isinstance(entry, VoiceEntry) else entry
 
     def _read(self, voice_id: str, directory: Path) -> VoiceEntry | BrokenVoice:
         try:

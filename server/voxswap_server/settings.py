@@ -56,6 +56,8 @@ class VoicesConfig:
     """Loaded then too, and never evicted."""
     warm_languages: tuple[str, ...] = ("en",)
     """Of en, zh, ja, ko, yue: front-ends loaded at the start; others load at their first use, which takes seconds."""
+    built_in: bool = True
+    """Serve the voices that come with voxswap beside those of the store."""
 
 
 @dataclass(frozen=True, slots=True)

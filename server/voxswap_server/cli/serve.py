@@ -66,12 +66,13 @@ def check_config(config: Config = None) -> None:
     from voxswap_server.engine.device import open_device, usable_cores
     from voxswap_server.settings import load_settings, unknown_variables
     from voxswap_store.assets import asset_states
-    from voxswap_store.catalogue import BrokenVoice, Catalogue
+    from voxswap_store.built_in import catalogue_of
+    from voxswap_store.catalogue import BrokenVoice
 
     settings = load_settings(config)
     device = open_device(settings.device)
     authenticator = secured(settings)
-    entries = Catalogue(settings.store).entries()
+    entries = catalogue_of(settings.store, built_in=settings.voices.built_in).entries()
     present = {entry.voice_id for entry in entries}
     warnings = [
         *unknown_variables(),

@@ -20,7 +20,7 @@ from voxswap_server.demo.tiny_ecapa import write_ecapa
 from voxswap_server.demo.tiny_networks import write_bert, write_eres2net, write_hubert
 from voxswap_server.demo.tiny_speech import TRANSCRIPT, speech_clip
 from voxswap_server.demo.tiny_vocoders import write_bigvgan, write_vocoder_v4
-from voxswap_server.demo.tiny_weights import lora_weights, sovits_weights, t2s_weights
+from voxswap_server.demo.tiny_weights import TINY, Size, lora_weights, sovits_weights, t2s_weights
 from voxswap_server.domain import Language, Prompt
 from voxswap_store.asset_importer import import_assets
 from voxswap_store.assets import ASSETS
@@ -78,9 +78,9 @@ def t2s_checkpoint(version: str, seed: int) -> bytes:
     return t2s_file(*t2s_weights(version, seed))
 
 
-def sovits_checkpoint(version: str, seed: int) -> bytes:
+def sovits_checkpoint(version: str, seed: int, size: Size = TINY) -> bytes:
     """A `.pth`, whole."""
-    weight, config = sovits_weights(version, seed)
+    weight, config = sovits_weights(version, seed, size)
     return sovits_file(weight, config, HEADS.get(version, b"PK"))
 
 

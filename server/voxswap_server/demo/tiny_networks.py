@@ -45,9 +45,9 @@ _ERES2NET: Final = ((1, 4, 2, 16, None), (1, 4, 2, 16, None), (1, 4, 2, 16, 4), 
 """Of each layer: blocks, width and number of branches, output width, inner width of the fusion."""
 
 
-def write_hubert(directory: Path, seed: int) -> None:
-    """Writes `chinese-hubert-base` as transformers lays it out."""
-    width, conv = 768, 16
+def write_hubert(directory: Path, seed: int, width: int = 768) -> None:
+    """Writes `chinese-hubert-base` as transformers lays it out, or a content encoder of another width."""
+    conv = 16
     weights = Weights(seed)
     weights.add("masked_spec_embed", width, scale=0.3)
     for index, kernel in enumerate(_HUBERT["conv_kernel"]):
@@ -67,7 +67,8 @@ def write_hubert(directory: Path, seed: int) -> None:
     weights.layer("encoder.layers.0.feed_forward.output_dense", width, 64)
     weights.norm("encoder.layers.0.final_layer_norm.", width)
     features = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "feature_size": 1, "sampling_rate": 16_000}
-    _write(directory, weights.tensors, {"config.json": _HUBERT, "preprocessor_config.json": features})
+    config = _HUBERT | {"hidden_size": width, "num_attention_heads": width // 64}
+    _write(directory, weights.tensors, {"config.json": config, "preprocessor_config.json": features})
 
 
 def write_bert(directory: Path, seed: int) -> None:

@@ -18,7 +18,7 @@ PRO: Final = ("v2Pro", "v2ProPlus")
 FLOW_MATCHING: Final = ("v3", "v4")
 VERSIONS: Final = ("v1", "v2", *PRO, *FLOW_MATCHING)
 
-_HIDDEN, _JOINED, _CONTENT, _STYLE = 192, 512, 768, 128
+_HIDDEN, _JOINED, _STYLE = 192, 512, 128
 _GIN, _PRO_GIN = 512, 64
 _TOKENS, _VOCABULARY = 1024, 1025
 _VECTOR: Final = 20_480
@@ -44,6 +44,8 @@ class Size:
     """Of the VITS generator; half as much again in v2ProPlus."""
     block_kernels: tuple[int, ...] = (3, 5)
     block_dilations: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 2, 3))
+    content_width: int = 768
+    """Of the content encoder's features; upstream knows no other."""
 
 
 TINY: Final = Size()
@@ -165,7 +167,7 @@ def sovits_weights(version: str, seed: int, size: Size = TINY) -> Contents:
     """(weight, config) of a whole SoVITS checkpoint."""
     weights = Weights(seed)
     gin = _PRO_GIN if version in PRO else _GIN
-    _quantizer(weights)
+    _quantizer(weights, size.content_width)
     _style(weights, 1025 if version == "v1" else 704, gin)
     _prior(weights, 322 if version == "v1" else 732, size)
     model = _model(version, gin, size)
@@ -194,7 +196,7 @@ def lora_weights(version: str, seed: int, rank: int = 4) -> Contents:
             weights.add(f"{name}.lora_A.default.weight", rank, _DIT, scale=0.2)
             weights.add(f"{name}.lora_B.default.weight", _DIT, rank, scale=0.4)
     weights.add("cfm.base_model.model.estimator.rotary_embed.inv_freq", 32, scale=0.05, centre=0.05)
-    _quantizer(weights)
+    _quantizer(weights, TINY.content_width)
     del weights.tensors["ssl_proj.weight"], weights.tensors["ssl_proj.bias"]  # frozen, and no buffer
     _style(weights, 704, _GIN)
     _condition(weights)
@@ -224,12 +226,12 @@ def _model(version: str, gin: int, size: Size) -> dict[str, Any]:
     }
 
 
-def _quantizer(weights: Weights) -> None:
-    weights.layer("ssl_proj", _CONTENT, _CONTENT, 2)
+def _quantizer(weights: Weights, content_width: int) -> None:
+    weights.layer("ssl_proj", content_width, content_width, 2)
     codebook = "quantizer.vq.layers.0._codebook"
     weights.add(f"{codebook}.inited", 1, scale=0, centre=1.0)
     weights.add(f"{codebook}.cluster_size", _TOKENS, scale=20.0, centre=40.0)
-    embed = weights.add(f"{codebook}.embed", _TOKENS, _CONTENT, scale=1.0)
+    embed = weights.add(f"{codebook}.embed", _TOKENS, content_width, scale=1.0)
     weights.tensors[f"{codebook}.embed_avg"] = embed.clone()
 
 
@@ -244,7 +246,7 @@ def _style(weights: Weights, bins: int, gin: int) -> None:
 
 
 def _prior(weights: Weights, phones: int, size: Size) -> None:
-    weights.layer("enc_p.ssl_proj", _HIDDEN, _CONTENT, 1)
+    weights.layer("enc_p.ssl_proj", _HIDDEN, size.content_width, 1)
     for name, layers in (("_ssl", size.prior_layers // 2), ("_text", size.prior_layers), ("2", size.prior_layers // 2)):
         _attention_stack(weights, f"enc_p.encoder{name}", layers, size.prior_filter)
     weights.add("enc_p.text_embedding.weight", phones, _HIDDEN, scale=0.15)

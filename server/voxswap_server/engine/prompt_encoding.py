@@ -91,7 +91,8 @@ class PromptEncoding:
 
     def _tokens(self, keys: PromptKeys) -> ValueRoutine:
         reference = yield from self._reference(0)
-        return (yield from self._by_network("hubert", keys, lambda network: self._tokens_by(reference, network)))
+        name = keys.inputs.content
+        return (yield from self._by_network(name, keys, lambda network: self._tokens_by(reference, network)))
 
     def _tokens_by(self, reference: Reference, network: Any) -> Tensors:
         return {"tokens": reference.tokens(self._voice.decoder, network.features)}

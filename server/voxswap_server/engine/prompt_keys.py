@@ -56,6 +56,8 @@ class Inputs:
     """Address of those of its weights that make prompt tokens."""
     phones: Sequence[int]
     """Of the transcript."""
+    content: str = "hubert"
+    """Name of the content encoder, among the networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class PromptKeys:
             "tokens",
             ground=self.ground.device,
             clip=inputs.clips[0],
-            content=inputs.networks["hubert"],
+            content=inputs.networks[inputs.content],
             quantizer=inputs.quantizer,
         )
 

@@ -12,6 +12,7 @@ from voxswap_server.domain import Prompt
 from voxswap_server.nn.decoder import Conditioning, Decoder
 from voxswap_server.nn.specs import VersionSpec
 from voxswap_server.nn.t2s import T2S
+from voxswap_store.assets import content_encoder
 from voxswap_store.manifest import VoiceManifest
 
 
@@ -44,3 +45,12 @@ class Voice:
     """The voice's own reference audio; None where the store has none."""
     stored_prompt: PromptAudio | None
     """The audio half of it, encoded when the voice was imported; None: it is encoded at first use."""
+
+    @property
+    def content_encoder(self) -> str:
+        """Name of the shared network through which it hears a reference.
+
+        Raises:
+            RequestError: there is none of the width that it was trained on.
+        """
+        return content_encoder(self.decoder.content_width)

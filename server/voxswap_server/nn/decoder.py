@@ -1,6 +1,7 @@
 """What the engine knows of a decoder: six things it can do, the same for every version.
 
     spec                                                                  -> VersionSpec
+    content_width                                                         -> int
     token_weights                                                         -> what prompt_tokens depends on
     prompt_tokens(content)                                                -> (Y,) long
     conditioning(references, prompt_tokens, prompt_phones)                -> Conditioning (frozen, cacheable)
@@ -76,12 +77,17 @@ class Decoder(Protocol):
     def spec(self) -> VersionSpec: ...
 
     @property
+    def content_width(self) -> int:
+        """Of the features that `prompt_tokens` takes: which content encoder the voice was trained on."""
+        ...
+
+    @property
     def token_weights(self) -> Sequence[Tensor]:
         """All weights that `prompt_tokens` reads. Voices that were tuned from one base often have the same."""
         ...
 
     def prompt_tokens(self, content: Tensor) -> Tensor:
-        """Semantic tokens (Y,) of content features (1, 768, T) of the reference audio."""
+        """Semantic tokens (Y,) of content features (1, content_width, T) of the reference audio."""
         ...
 
     def conditioning(

@@ -104,13 +104,18 @@ class Vits(nn.Module):
     # The reference
 
     @property
+    def content_width(self) -> int:
+        """As `Decoder.content_width`."""
+        return self.config.content_width
+
+    @property
     def token_weights(self) -> tuple[Tensor, ...]:
         """As `Decoder.token_weights`."""
         content = self.reference.content
         return (content.weight, cast("Tensor", content.bias), self.codebook)
 
     def prompt_tokens(self, content: Tensor) -> Tensor:
-        """Content features (1, 768, T at 50 Hz) -> (T // 2,) long."""
+        """Content features (1, content_width, T at 50 Hz) -> (T // 2,) long."""
         return nearest(self.reference.content(content.to(self.codebook))[0].T, self.codebook)
 
     def speaker(self, spectra: Sequence[Tensor], speaker_vectors: Sequence[Tensor] | None = None) -> Tensor:
