@@ -19,11 +19,15 @@ import voxswap_server
 from voxswap_server.auth import Authenticator, Scope, credentials_of, open_to_all, require_safe_bind
 from voxswap_server.domain import AudioFormat, ModelAdmin, SynthesisRequest
 from voxswap_server.engine.admission import Admission
+from voxswap_server.engine.built_in import bring_built_in
+from voxswap_server.engine.conditioning import Lookups, open_cache
 from voxswap_server.engine.device import Device, default_budgets, is_exhausted, open_device, out_of_memory
+from voxswap_server.engine.embeddings import EmbeddingCache
+from voxswap_server.engine.foresight import Foresight
 from voxswap_server.engine.importing import PromptImport
 from voxswap_server.engine.library import StoreLibrary
 from voxswap_server.engine.loader import StoreLoader
-from voxswap_server.engine.networks import SharedNetworks, network_loaders
+from voxswap_server.engine.networks import ResidentNetworks
 from voxswap_server.engine.prompts import Prompts
 from voxswap_server.engine.residency import ResidencyConfig, ResidencyManager
 from voxswap_server.engine.speakers import Speakers
@@ -39,12 +43,16 @@ from voxswap_server.rpc.server import RpcServer
 from voxswap_server.rpc.server import Services as RpcServices
 from voxswap_server.settings import Settings, unknown_variables
 from voxswap_server.text.frontend import TextFrontend
+from voxswap_store.assets import asset_manifest
+from voxswap_store.built_in import catalogue_of
 from voxswap_store.catalogue import Catalogue
 
 log = structlog.get_logger(__name__)
 
 AUDITED = ("loaded", "evicted", "load_failed")
 """Events of residency that are kept on record; what operators asked for is recorded where they ask."""
+CACHE_GRACE_S = 5.0
+"""How long what was encoded last may take to reach the layers outside of the process."""
 RELIEF_BYTES = 256 * 2**20
 """How much is evicted when a computation finds the device full."""
 
@@ -128,7 +136,7 @@ async def serve(settings: Settings) -> None:
 @asynccontextmanager
 async def build_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Engine]:
     device = open_device(settings.device)
-    catalogue = Catalogue(settings.store)
+    catalogue = catalogue_of(settings.store, built_in=settings.voices.built_in)
     frontend = TextFrontend()
     with (
         ThreadPoolExecutor(settings.pools.text_threads, "voxswap-text") as text_pool,
@@ -136,16 +144,18 @@ async def build_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[En
         ThreadPoolExecutor(2, "voxswap-disk") as disk_pool,
         ThreadPoolExecutor(settings.speakers.threads, "voxswap-speakers") as speaker_pool,
     ):
-        networks = SharedNetworks(network_loaders(settings.store, dtype=device.dtype, device=device.device), disk_pool)
-        text = TextEncoding(frontend, text_pool, networks)
-        speakers = Speakers(catalogue, speaker_pool, metrics, settings.speakers)
-        residency = ResidencyManager(
-            StoreLoader(catalogue, device, networks),
+        cache, prompt_lookups = open_cache(settings.cache, metrics), Lookups("prompts", metrics)
+        embeddings = EmbeddingCache(settings.speakers.cache_entries, speaker_pool, metrics)
+        residency: ResidencyManager[Voice] = ResidencyManager(
+            StoreLoader(catalogue, device),
             _budgeted(settings, device),
             metrics,
-            other_caches={"embeddings": speakers.cache},
+            other_caches={"embeddings": embeddings, prompt_lookups.name: prompt_lookups, **cache.lookups},
         )
         residency.start()
+        networks = ResidentNetworks(residency)
+        text = TextEncoding(frontend, text_pool, networks)
+        speakers = Speakers(catalogue, residency, speaker_pool, embeddings, settings.speakers)
         worker = Worker(
             settings.scheduling,
             settings.worker,
@@ -159,8 +169,18 @@ async def build_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[En
         services = Services(
             admission=admission,
             residency=residency,
+            foresight=Foresight(catalogue, frontend, text_pool, residency),
             text=text,
-            prompts=Prompts(text, networks, audio_pool, metrics, settings.prompts),
+            prompts=Prompts(
+                text,
+                residency,
+                lambda name: asset_manifest(settings.store, name).address,
+                audio_pool,
+                cache,
+                device,
+                prompt_lookups,
+                settings.prompts,
+            ),
             worker=worker,
             audio_pool=audio_pool,
             metrics=metrics,
@@ -168,6 +188,8 @@ async def build_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[En
         )
         imports = PromptImport(networks, frontend, settings.prompts)
         try:
+            if settings.voices.built_in:
+                await asyncio.to_thread(bring_built_in, settings.store, catalogue, imports)
             yield Engine(
                 device=device,
                 catalogue=catalogue,
@@ -180,6 +202,7 @@ async def build_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[En
             )
         finally:
             await asyncio.to_thread(worker.stop)
+            await asyncio.to_thread(cache.close, CACHE_GRACE_S)
             await residency.aclose()
 
 

@@ -1,6 +1,5 @@
 """Vocoders: read from a directory, their reach is the true one, and pieces of their speech equal the whole."""
 
-import copy
 import json
 import math
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tests.fixtures.flow import BANDS, bigvgan_checkpoint, vocoder_v4_checkpoint
+from voxswap_server.engine.memory import copied_to, size_of
 from voxswap_server.nn.bigvgan import Activation, BigVganConfig
 from voxswap_server.nn.hifigan import GeneratorConfig
 from voxswap_server.nn.specs import SPECS
@@ -52,7 +52,7 @@ def test_the_table_of_versions_names_vocoders_that_there_are(tmp_path: Path) -> 
     assert named == set(NAMES)
     for name in named:
         (directory := tmp_path / name).mkdir()
-        assert load_vocoder(name, written(name, directory)).nbytes > 0
+        assert size_of(load_vocoder(name, written(name, directory))) > 0
 
 
 def test_samples_are_as_many_as_the_frames_say_and_within_one(vocoder: LoadedVocoder) -> None:
@@ -98,8 +98,12 @@ def test_a_stream_of_portions_joins_to_the_whole(vocoder: LoadedVocoder, portion
     torch.testing.assert_close(torch.cat(said), vocoder.samples(frames), rtol=0, atol=1e-6)
 
 
-def test_a_vocoder_is_never_copied(vocoder: LoadedVocoder) -> None:
-    assert copy.deepcopy({"of a voice": vocoder})["of a voice"] is vocoder
+def test_a_copy_on_another_device_shares_nothing_and_says_the_same(vocoder: LoadedVocoder) -> None:
+    twin, frames = copied_to(vocoder, torch.device("cpu")), mel(5)
+    (module,), (other,) = vocoder.modules, twin.modules
+    assert not {p.data_ptr() for p in module.parameters()} & {p.data_ptr() for p in other.parameters()}
+    assert size_of(twin) == size_of(vocoder)
+    assert torch.equal(twin.samples(frames), vocoder.samples(frames))
 
 
 def test_an_activation_equals_its_formula_where_the_filters_are_wide_open() -> None:

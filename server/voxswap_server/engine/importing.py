@@ -4,6 +4,7 @@ Runs on the CPU, in whichever thread imports: the device belongs to the device t
 """
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from voxswap_server.audio.decode import Decoded, decode
 from voxswap_server.domain import Prompt
 from voxswap_server.engine import stored_prompt
-from voxswap_server.engine.networks import SharedNetworks
+from voxswap_server.engine.networks import Networks
 from voxswap_server.engine.prompt_audio import Encoders, encode_prompt_audio
 from voxswap_server.engine.prompts import PromptConfig
 from voxswap_server.nn.decoders import load_decoder
@@ -19,6 +20,7 @@ from voxswap_server.nn.reference import content_wave, mix_down
 from voxswap_server.nn.specs import spec_of
 from voxswap_server.text.frontend import TextFrontend
 from voxswap_server.text.languages import upstream_code
+from voxswap_store.assets import content_encoder
 from voxswap_store.converted import Converted
 
 
@@ -26,12 +28,12 @@ class PromptImport:
     """Checks and encodes the prompts of voices that are being imported.
 
     Args:
-        networks: has "hubert", and "eres2net" for the versions that take it.
+        networks: has the content encoders, and "eres2net" for the versions that take it.
         frontend: for transcripts.
         config: limits of reference audio.
     """
 
-    def __init__(self, networks: SharedNetworks, frontend: TextFrontend, config: PromptConfig) -> None:
+    def __init__(self, networks: Networks, frontend: TextFrontend, config: PromptConfig) -> None:
         self._networks = networks
         self._frontend = frontend
         self._config = config
@@ -59,6 +61,7 @@ class PromptImport:
 
         Raises:
             AssetMissing: a shared network is not installed.
+            RequestError: no content encoder has the width that the voice was trained on.
         """
         spec = spec_of(version)
         phones = torch.empty(0, dtype=torch.long)
@@ -66,8 +69,11 @@ class PromptImport:
             code = upstream_code(prompt.language, spec.symbols)
             phones = torch.tensor(self._frontend.prompt(prompt.transcript, code, spec.symbols).phones)
         clips = [self.decoded(clip) for clip in (prompt.audio, *prompt.auxiliary)]
-        content = self._networks.get("hubert").result()
-        speaker = self._networks.get("eres2net").result().vector if spec.speaker_vector else None
         network = load_decoder(decoder.config, decoder.tensors)
-        encoded = encode_prompt_audio(network, clips, phones, Encoders(content.features, speaker))
+        with ExitStack() as held:
+            content = held.enter_context(self._networks.lease(content_encoder(network.content_width))).result()
+            speaker = None
+            if spec.speaker_vector:
+                speaker = held.enter_context(self._networks.lease("eres2net")).result().vector
+            encoded = encode_prompt_audio(network, clips, phones, Encoders(content.features, speaker))
         return stored_prompt.to_tensors(encoded)

@@ -1,4 +1,4 @@
-"""Brings voices from the store into memory: the `VoiceLoader` that residency stands on.
+"""Brings voices and shared networks from the store into memory: the `VoiceLoader` that residency stands on.
 
 The only file that knows both the files of the store and the networks. A part is one file, addressed by its sha256; its
 size in memory follows from its header and from the precision of the device.
@@ -19,15 +19,22 @@ from voxswap_server.domain import Prompt
 from voxswap_server.engine import stored_prompt
 from voxswap_server.engine.device import Device, give_back_to_the_system, is_exhausted
 from voxswap_server.engine.memory import TensorSet, copied_to, size_of
-from voxswap_server.engine.networks import SharedNetworks
-from voxswap_server.engine.residency.contract import DeviceOutOfMemory, LoadedPart, LoadPlan, PartPlan
+from voxswap_server.engine.networks import load_network, network_dtype, unusable
+from voxswap_server.engine.residency.contract import (
+    DeviceOutOfMemory,
+    LoadedPart,
+    LoadPlan,
+    PartPlan,
+    network_name,
+)
 from voxswap_server.engine.voice import PromptAudio, Voice
 from voxswap_server.errors import VoiceUnusable
 from voxswap_server.nn.decoder import Decoder
 from voxswap_server.nn.decoders import load_decoder
 from voxswap_server.nn.specs import spec_of
 from voxswap_server.nn.t2s import T2S, T2SConfig
-from voxswap_store.assets import base_file
+from voxswap_server.nn.vocoder import Vocoder
+from voxswap_store.assets import WEIGHTS, asset_directory, asset_manifest, base_file
 from voxswap_store.catalogue import Catalogue, VoiceEntry
 from voxswap_store.safetensors_header import BadHeader, read_header
 from voxswap_store.weights import Weights, load_weights
@@ -43,13 +50,21 @@ class _Source:
     build: Callable[[Weights], object]
 
 
+@dataclass(frozen=True, slots=True)
+class _NetworkSource:
+    """A shared network as the store has it."""
+
+    name: str
+    files: Mapping[Path, str]
+    """sha256 of each."""
+
+
 class StoreLoader:
     """Implements `residency.VoiceLoader` over a catalogue and a device."""
 
-    def __init__(self, catalogue: Catalogue, device: Device, networks: SharedNetworks) -> None:
+    def __init__(self, catalogue: Catalogue, device: Device) -> None:
         self._catalogue = catalogue
         self._device = device
-        self._networks = networks
         self._verified = _Verified()
 
     @property
@@ -58,26 +73,29 @@ class StoreLoader:
 
     def plan(self, voice_id: str) -> LoadPlan:
         """As `VoiceLoader.plan`: reads the manifest and the headers of its files."""
+        if (network := network_name(voice_id)) is not None:
+            part = self._network_part(network)
+            return LoadPlan(part.key, (part,))
         entry = self._catalogue.get(voice_id)
         files, base = entry.manifest.files, entry.manifest.base_sha256
+        vocoder = spec_of(entry.manifest.version).vocoder
         parts = [self._part(entry, entry.path(files.t2s), files.t2s.sha256, self._t2s)]
-        decoder = self._decoder if base is None else self._tensors
+        decoder = self._decoder if base is None and vocoder is None else self._tensors
         parts.append(self._part(entry, entry.path(files.decoder), files.decoder.sha256, decoder))
         if base is not None:
             path = base_file(self._catalogue.root, entry.manifest.version)
             parts.append(self._part(entry, path, base, self._tensors))
+        if vocoder is not None:
+            parts.append(self._network_part(vocoder))
         if files.prompt is not None:
             parts.append(self._part(entry, entry.path(files.prompt), files.prompt.sha256, self._prompt))
         return LoadPlan(entry.revision, tuple(parts), source=entry)
 
     def load_part(self, part: PartPlan) -> LoadedPart:
         """As `VoiceLoader.load_part`."""
-        source = cast("_Source", part.source)
+        source = cast("_Source | _NetworkSource", part.source)
         try:
-            self._verified.check(source)
-            value = source.build(self._apart(load_weights(source.path, pin_memory=self._device.is_cuda)))
-        except (OSError, BadHeader, ValueError) as error:
-            raise VoiceUnusable(source.voice_id, f"{source.path.name}: {_told(error)}") from error
+            value = self._network(source) if isinstance(source, _NetworkSource) else self._file(source)
         except (MemoryError, RuntimeError) as error:
             if is_exhausted(error):
                 raise DeviceOutOfMemory from error
@@ -95,14 +113,21 @@ class StoreLoader:
                 raise DeviceOutOfMemory from error
             raise
 
-    def assemble(self, voice_id: str, plan: LoadPlan, parts: Sequence[LoadedPart]) -> Voice:  # noqa: ARG002 - the plan's source knows it
+    def assemble(self, voice_id: str, plan: LoadPlan, parts: Sequence[LoadedPart]) -> Any:
         """As `VoiceLoader.assemble`."""
+        if network_name(voice_id) is not None:
+            return parts[0].value
         entry = cast("VoiceEntry", plan.source)
         t2s, decoder, *prompt = parts
-        spoken, key = decoder.value, decoder.key
+        spoken, key, vocoder = decoder.value, decoder.key, None
+        below: Mapping[str, Tensor] = {}
         if entry.manifest.base_sha256 is not None:
             base, *prompt = prompt
-            spoken, key = self._over_base(cast("TensorSet", decoder.value), base), f"{decoder.key}+{base.key}"
+            below, key = cast("TensorSet", base.value).tensors, f"{decoder.key}+{base.key}"
+        if spec_of(entry.manifest.version).vocoder is not None:
+            vocoder, *prompt = prompt
+        if isinstance(spoken, TensorSet):
+            spoken = self._joined(spoken, below, vocoder)
         return Voice(
             manifest=entry.manifest,
             spec=spec_of(entry.manifest.version),
@@ -118,6 +143,39 @@ class StoreLoader:
         """As `VoiceLoader.release`: the last reference goes, then the heap is trimmed."""
         part.value = None
         give_back_to_the_system()
+
+    def _network_part(self, name: str) -> PartPlan:
+        """One part for all of it: what else lies in its folder belongs to the weights.
+
+        Raises:
+            AssetMissing: it is not installed, or broken.
+        """
+        root = self._catalogue.root
+        manifest, directory = asset_manifest(root, name), asset_directory(root, name)
+        try:
+            with (directory / WEIGHTS).open("rb") as opened:
+                header = read_header(opened)
+        except (OSError, BadHeader) as error:
+            raise unusable(name, error) from error
+        itemsize = network_dtype(name, self._device.dtype).itemsize
+        size_bytes = sum(prod(spec.shape) * itemsize for spec, _ in header.tensors.values())
+        files = {directory / file.name: file.sha256 for file in manifest.files}
+        return PartPlan(manifest.address, size_bytes, _NetworkSource(name, files))
+
+    def _network(self, source: _NetworkSource) -> object:
+        try:
+            for path, sha256 in source.files.items():
+                self._verified.check(path, sha256)
+        except (OSError, ValueError) as error:
+            raise unusable(source.name, error) from error
+        return load_network(self._catalogue.root, source.name, dtype=self._device.dtype, device=self._device.device)
+
+    def _file(self, source: _Source) -> object:
+        try:
+            self._verified.check(source.path, source.sha256)
+            return source.build(self._apart(load_weights(source.path, pin_memory=self._device.is_cuda)))
+        except (OSError, BadHeader, ValueError) as error:
+            raise VoiceUnusable(source.voice_id, f"{source.path.name}: {_told(error)}") from error
 
     def _part(self, entry: VoiceEntry, path: Path, sha256: str, build: Callable[[Weights], object]) -> PartPlan:
         try:
@@ -145,22 +203,19 @@ class StoreLoader:
         return T2S.from_tensors(config, weights.tensors, dtype=self._device.dtype, device=self._device.device)
 
     def _decoder(self, weights: Weights) -> Decoder:
-        return self._network(weights.config, weights.tensors)
+        device, dtype = self._device.device, self._device.dtype
+        return load_decoder(weights.config, weights.tensors, dtype=dtype, device=device)
 
     def _tensors(self, weights: Weights) -> TensorSet:
-        """Of a LoRA or of its base: in the device's precision, so that what is put together of them copies nothing."""
+        """Of a decoder that is put together of several parts: in the device's precision, so that nothing is copied."""
         device, dtype = self._device.device, self._device.dtype
         return TensorSet(weights.config, {name: tensor.to(device, dtype) for name, tensor in weights.tensors.items()})
 
-    def _over_base(self, lora: TensorSet, base: LoadedPart) -> Decoder:
-        """What a LoRA and its base are together; the base's memory is shared with whoever else lies on it."""
-        below = cast("TensorSet", base.value)
-        return self._network(lora.config, {**below.tensors, **lora.tensors})
-
-    def _network(self, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Decoder:
-        needed = spec_of(config["version"]).vocoder
-        vocoder = self._networks.get(needed).result() if needed else None
-        return load_decoder(config, tensors, vocoder=vocoder, dtype=self._device.dtype, device=self._device.device)
+    def _joined(self, own: TensorSet, below: Mapping[str, Tensor], vocoder: LoadedPart | None) -> Decoder:
+        """A decoder over its base, if it is a LoRA, and its vocoder: whose memory is shared with others on them."""
+        network = cast("Vocoder | None", vocoder and vocoder.value)
+        device, dtype = self._device.device, self._device.dtype
+        return load_decoder(own.config, {**below, **own.tensors}, vocoder=network, dtype=dtype, device=device)
 
     def _prompt(self, weights: Weights) -> PromptAudio:
         return stored_prompt.from_tensors(weights.tensors, self._device.device)
@@ -177,23 +232,23 @@ class _Verified:
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[int, ...]] = {}
 
-    def check(self, source: _Source) -> None:
+    def check(self, path: Path, sha256: str) -> None:
         """Compares a file with its address.
 
         Raises:
             ValueError: it is another file.
             OSError: it cannot be read.
         """
-        status = source.path.stat()
+        status = path.stat()
         identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         with self._lock:
-            if self._seen.get(source.sha256) == identity:
+            if self._seen.get(sha256) == identity:
                 return
-        with source.path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != source.sha256:
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
                 raise ValueError("it is not the file that the manifest describes")
         with self._lock:
-            self._seen[source.sha256] = identity
+            self._seen[sha256] = identity
 
 
 def _told(error: Exception) -> str:

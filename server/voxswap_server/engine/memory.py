@@ -1,4 +1,4 @@
-"""What the parts of a voice weigh, and how they move between memories.
+"""What the parts of a voice and the shared networks weigh, and how they move between memories.
 
 A table from the kind of a part to two functions; knows nothing of residency or of files.
 """
@@ -6,13 +6,23 @@ A table from the kind of a part to two functions; knows nothing of residency or 
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from voxswap_server.engine.voice import PromptAudio
 from voxswap_server.nn.t2s import T2S
+
+
+@runtime_checkable
+class SharedNetwork(Protocol):
+    """A network around whose modules there is more: a tokenizer, a rule."""
+
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """All that have tensors."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,11 @@ def copied_to(value: Any, device: torch.device) -> Any:
         return TensorSet(value.config, {name: _copied(tensor, device) for name, tensor in value.tensors.items()})
     if isinstance(value, nn.Module):
         return copy.deepcopy(value).to(device)
+    if isinstance(value, SharedNetwork):
+        twin = copy.deepcopy(value)
+        for module in twin.modules:
+            module.to(device)
+        return twin
     if isinstance(value, PromptAudio):
         conditioning = value.conditioning
         flow = conditioning.prompt
@@ -60,6 +75,9 @@ def _tensors(value: object) -> Iterator[Tensor]:
     elif isinstance(value, nn.Module):
         yield from value.parameters()
         yield from value.buffers()
+    elif isinstance(value, SharedNetwork):
+        for module in value.modules:
+            yield from _tensors(module)
     elif isinstance(value, PromptAudio):
         yield value.tokens
         yield value.conditioning.speaker

@@ -1,36 +1,39 @@
-"""Reference audio to an encoded prompt, cached by content.
+"""Reference audio to an encoded prompt, each piece of which is kept by content.
 
-The audio half of a prompt depends on the audio and on the decoder's weights only, so it is kept under both hashes;
-the cache knows no voice, no path and no request. Used by routines, so on the device thread alone.
+Knows no paths and nothing of where pieces are kept. Used by routines, so on the device thread alone.
 """
 
-import hashlib
-from collections.abc import Callable, Generator
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from cachetools import LRUCache
 from torch import Tensor
 
-from voxswap_server.audio.decode import Decoded, decode
 from voxswap_server.domain import Prompt
+from voxswap_server.engine.conditioning import ConditioningCache, Lookups
+from voxswap_server.engine.device import Device
 from voxswap_server.engine.job import Await, DeviceCall, Work
-from voxswap_server.engine.networks import SharedNetworks
-from voxswap_server.engine.prompt_audio import Encoders, encode_prompt_audio
+from voxswap_server.engine.prompt_encoding import Means, NetworkLeases, OtherNetwork, PromptEncoding
+from voxswap_server.engine.prompt_keys import (
+    Ground,
+    Inputs,
+    Limits,
+    PromptKeys,
+    address_of_clip,
+    address_of_weights,
+)
+from voxswap_server.engine.stored_prompt import on_host
 from voxswap_server.engine.text_encoder import EncodedText, TextEncoding
 from voxswap_server.engine.voice import PromptAudio, Voice
 from voxswap_server.errors import RequestError
 from voxswap_server.nn.decoder import Conditioning
 from voxswap_server.text.languages import upstream_code
 
-
-class PromptMetrics(Protocol):
-    """Look-ups of the cache."""
-
-    def lookup(self, cache: str, *, hit: bool) -> None: ...
+_QUANTIZERS = 4096
+"""Addresses of decoders' quantizers that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,6 @@ class EncodedPrompt:
 
 @dataclass(frozen=True, slots=True)
 class PromptConfig:
-    cache_bytes: int = 256 * 2**20
-    """Encoded reference audio held in memory."""
     max_audio_bytes: int = 8 * 2**20
     """Of one reference, as it is sent."""
     max_audio_s: float = 60.0
@@ -57,7 +58,6 @@ class PromptConfig:
 
 
 PromptRoutine = Generator[Work, Any, EncodedPrompt]
-_Key = tuple[object, ...]
 
 
 class Prompts:
@@ -65,27 +65,33 @@ class Prompts:
 
     Args:
         text: for transcripts.
-        networks: has "hubert" and "eres2net".
-        executor: where audio is decoded.
-        metrics: told of each look-up.
+        networks: leases content encoders and "eres2net".
+        address_of: content address of a shared network as the store has it now; raises `AssetMissing`.
+        executor: where audio is decoded and hashed.
+        cache: keeps what is made of audio.
+        device: where it is used, and how it rounds.
+        lookups: counts prompts: a miss is one of which anything had to be made.
         config: limits.
     """
 
     def __init__(
         self,
         text: TextEncoding,
-        networks: SharedNetworks,
+        networks: NetworkLeases,
+        address_of: Callable[[str], str],
         executor: Executor,
-        metrics: PromptMetrics,
+        cache: ConditioningCache,
+        device: Device,
+        lookups: Lookups,
         config: PromptConfig,
     ) -> None:
         self._text = text
-        self._networks = networks
-        self._executor = executor
-        self._metrics = metrics
-        self._config = config
-        self._cache: LRUCache[_Key, PromptAudio] = LRUCache(config.cache_bytes, getsizeof=lambda audio: audio.nbytes)
-        self._underway: dict[_Key, Future[None]] = {}
+        self._address_of = address_of
+        limits = Limits(config.max_audio_s, config.max_audio_bytes)
+        self._means = Means(cache, networks, executor, device.device, limits)
+        self._ground = Ground.of(device)
+        self._lookups = lookups
+        self._quantizers: LRUCache[str, str] = LRUCache(_QUANTIZERS)
 
     def encode(self, voice: Voice, override: Prompt | None) -> PromptRoutine:
         """The prompt of a request: its own, or else the voice's.
@@ -115,42 +121,39 @@ class Prompts:
         return EncodedPrompt(tokens, audio.conditioning, text.phones, text.bert)
 
     def _audio(self, voice: Voice, prompt: Prompt, text: EncodedText) -> Generator[Work, Any, PromptAudio]:
-        """From the cache, or from whoever is computing it, or computed."""
-        key = _key(voice, prompt, text)
-        while (cached := self._cache.get(key)) is None and (other := self._underway.get(key)) is not None:
-            yield Await(other)  # if the other one fails or is cancelled, this one computes it
-        self._metrics.lookup("prompts", hit=cached is not None)
-        if cached is not None:
-            return cached
-        done = self._underway[key] = Future()
-        try:
-            audio = yield from self._computed(voice, prompt, text)
-            if audio.nbytes <= self._cache.maxsize:
-                self._cache[key] = audio
-            return audio
-        finally:
-            del self._underway[key]
-            done.set_result(None)
-
-    def _computed(self, voice: Voice, prompt: Prompt, text: EncodedText) -> Generator[Work, Any, PromptAudio]:
-        clips: list[Decoded] = []
-        for data in (prompt.audio, *prompt.auxiliary):
-            work = partial(decode, data, max_s=self._config.max_audio_s, max_bytes=self._config.max_audio_bytes)
-            clips.append((yield Await(self._executor.submit(work))))
-        content = yield Await(self._networks.get("hubert"))
-        speaker_vector = (yield Await(self._networks.get("eres2net"))) if voice.spec.speaker_vector else None
-        encoders = Encoders(content.features, speaker_vector.vector if speaker_vector else None)
-        encoding = partial(encode_prompt_audio, voice.decoder, clips, text.phones, encoders)
-        audio: PromptAudio = yield DeviceCall("prompt", _run_encoding, encoding)
+        """Found, or made and kept, piece by piece."""
+        clips = (prompt.audio, *(prompt.auxiliary if voice.spec.auxiliary_references else ()))
+        encoding = PromptEncoding(self._means, voice, clips, text.phones, lambda: self._lookups.found(hit=False))
+        keys = PromptKeys(voice.spec, self._ground, (yield from self._inputs(voice, clips, text)))
+        while True:
+            try:
+                audio = yield from encoding.audio(keys)
+            except OtherNetwork as other:
+                networks = {**keys.inputs.networks, other.name: other.address}
+                keys = replace(keys, inputs=replace(keys.inputs, networks=networks))
+            else:
+                break
+        if not encoding.made_something:
+            self._lookups.found(hit=True)
         return audio
 
+    def _inputs(self, voice: Voice, clips: Sequence[bytes], text: EncodedText) -> Generator[Work, Any, Inputs]:
+        """Addresses of everything, worked out off the device thread."""
+        means, content = self._means, voice.content_encoder
 
-def _run_encoding(calls: list[Callable[[], PromptAudio]]) -> list[PromptAudio]:
-    return [call() for call in calls]
+        def addresses() -> tuple[list[str], dict[str, str]]:
+            names = (content, "eres2net") if voice.spec.speaker_vector else (content,)
+            networks = {name: self._address_of(name) for name in names}
+            return [address_of_clip(clip, means.limits) for clip in clips], networks
+
+        hashed, networks = yield Await(means.executor.submit(addresses))
+        quantizer = self._quantizers.get(voice.decoder_key)
+        if quantizer is None:
+            weights = yield DeviceCall("prompt", _run_on_host, voice.decoder.token_weights)
+            quantizer = yield Await(means.executor.submit(address_of_weights, weights))
+            self._quantizers[voice.decoder_key] = quantizer
+        return Inputs(hashed, networks, voice.decoder_key, quantizer, text.phones.tolist(), content)
 
 
-def _key(voice: Voice, prompt: Prompt, text: EncodedText) -> _Key:
-    """Content addresses of all that the audio half depends on: a flow-matching decoder reads the phones too."""
-    clips = (prompt.audio, *prompt.auxiliary) if voice.spec.auxiliary_references else (prompt.audio,)
-    phones = tuple(text.phones.tolist()) if voice.spec.flow else ()
-    return (voice.decoder_key, phones, *(hashlib.sha256(clip).digest() for clip in clips))
+def _run_on_host(calls: list[Sequence[Tensor]]) -> list[list[Tensor]]:
+    return [[on_host(tensor) for tensor in tensors] for tensors in calls]

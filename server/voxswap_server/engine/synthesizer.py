@@ -9,7 +9,7 @@ import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,18 +22,20 @@ from voxswap_server.domain import (
     SynthesisRequest,
 )
 from voxswap_server.engine.admission import Admission
-from voxswap_server.engine.job import Outbox, Samples, UtteranceSpoken
+from voxswap_server.engine.foresight import Foresight
+from voxswap_server.engine.job import Outbox, Samples, UtteranceRetried, UtteranceSpoken
 from voxswap_server.engine.output import Encoded, OutputStream
 from voxswap_server.engine.parameters import resolve
-from voxswap_server.engine.pipeline import SpeechLine, SpeechParams, speak
+from voxswap_server.engine.pipeline import SpeechParams
 from voxswap_server.engine.playback import Playback
 from voxswap_server.engine.prompts import Prompts
 from voxswap_server.engine.residency.contract import Lease
 from voxswap_server.engine.residency.manager import ResidencyManager
+from voxswap_server.engine.speaking import LookAhead, SpeechLine, speak
 from voxswap_server.engine.text_encoder import TextEncoding
 from voxswap_server.engine.voice import Voice
 from voxswap_server.engine.worker import Worker
-from voxswap_server.errors import DeadlineExceeded, RequestError, TextTooLong
+from voxswap_server.errors import DeadlineExceeded, DegenerateAudio, RequestError, TextTooLong
 from voxswap_server.logs import annotate, current_trace_id
 from voxswap_server.text.frontend import Manner, Script
 from voxswap_server.text.languages import upstream_code
@@ -47,6 +49,7 @@ class SynthesisMetrics(Protocol):
     def audio(self, seconds: float) -> None: ...
     def synthesized(self, *, rtf: float, underrun_s: float, semantic_tokens: int, trace_id: str = "") -> None: ...
     def released(self, seconds: float, trace_id: str = "") -> None: ...
+    def degenerate(self, fault: str, *, retried: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,10 @@ class SpeechConfig:
     max_text_characters: int = 20_000
     text_look_ahead: int = 2
     """Utterances whose phones may be ready before the device asks for them."""
+    look_ahead_utterances: int = 3
+    """Utterances of one request whose tokens may be drawn at once."""
+    look_ahead_s: float = 20.0
+    """No further utterance is begun while tokens for so much audio wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,7 @@ class Services:
 
     admission: Admission
     residency: ResidencyManager[Voice]
+    foresight: Foresight
     text: TextEncoding
     prompts: Prompts
     worker: Worker
@@ -82,6 +90,7 @@ class _Tally:
     chunks: int = 0
     utterances: int = 0
     semantic_tokens: int = 0
+    retried: int = 0
 
 
 class EngineSynthesizer:
@@ -90,6 +99,7 @@ class EngineSynthesizer:
     def __init__(self, services: Services, config: SpeechConfig) -> None:
         self._on = services
         self._config = config
+        self._ahead = LookAhead(config.look_ahead_utterances, config.look_ahead_s)
 
     async def synthesize(self, request: SynthesisRequest) -> AsyncGenerator[SynthesisEvent, None]:
         """As `domain.Synthesizer.synthesize`."""
@@ -117,19 +127,18 @@ class EngineSynthesizer:
 
     @asynccontextmanager
     async def _lease(self, request: SynthesisRequest) -> AsyncIterator["Lease[Voice]"]:
-        """A lease, unless the deadline comes before the voice."""
-        deadline_s, leasing = request.deadline_s, self._on.residency.lease(request.voice_id)
-        try:
-            async with asyncio.timeout(None if deadline_s is None else deadline_s - self._on.clock()):
-                lease = await leasing.__aenter__()
-        except TimeoutError:
-            raise DeadlineExceeded(
-                f"the deadline of the request passed while voice {request.voice_id!r} was being loaded"
-            ) from None
-        try:
+        """A lease, unless the deadline comes before the voice; the shared networks that it will want come first."""
+        deadline_s = request.deadline_s
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(None if deadline_s is None else deadline_s - self._on.clock()):
+                    await held.enter_async_context(self._on.foresight.networks(request))
+                    lease = await held.enter_async_context(self._on.residency.lease(request.voice_id))
+            except TimeoutError:
+                raise DeadlineExceeded(
+                    f"the deadline of the request passed while voice {request.voice_id!r} was being loaded"
+                ) from None
             yield lease
-        finally:
-            await leasing.__aexit__(None, None, None)
 
     async def _speak(
         self, request: SynthesisRequest, lease: "Lease[Voice]", tally: _Tally, queue_s: float
@@ -164,6 +173,12 @@ class EngineSynthesizer:
                 elif isinstance(item, UtteranceSpoken):
                     tally.utterances += 1
                     tally.semantic_tokens += item.semantic_tokens
+                elif isinstance(item, UtteranceRetried):
+                    tally.retried += 1
+                    self._on.metrics.degenerate(item.fault, retried=True)
+                    yield Notice(
+                        "UTTERANCE_RETRIED", f"an utterance is spoken again, with another seed: {item.message}"
+                    )
                 elif (chunk := self._heard(await self._encode(output, item), output, lease, tally)) is not None:
                     yield chunk
         if (last := self._heard(await self._encode(output, None), output, lease, tally)) is not None:
@@ -189,14 +204,18 @@ class EngineSynthesizer:
         outbox = Outbox(voice.spec.sample_rate_hz, asyncio.get_running_loop(), worker.wake)
         job = worker.submit(
             request.request_id,
-            speak(voice, params, self._on.prompts.encode(voice, request.prompt), lines),
+            speak(voice, params, self._on.prompts.encode(voice, request.prompt), lines, self._ahead),
             outbox,
             rate_hz=voice.spec.sample_rate_hz,
             accepted_s=tally.playback.accepted_s,
             deadline_s=request.deadline_s,
+            batch=not params.live,
         )
         try:
             yield outbox
+        except DegenerateAudio as error:
+            self._on.metrics.degenerate(error.fault, retried=False)
+            raise
         finally:
             if not job.ended.done():
                 cancelled_s = clock()
@@ -246,6 +265,7 @@ class EngineSynthesizer:
             queue_ms=queue_s * 1e3,
             utterances=tally.utterances,
             semantic_tokens=tally.semantic_tokens,
+            retried_utterances=tally.retried,
         )
 
 

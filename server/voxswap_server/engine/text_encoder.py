@@ -14,7 +14,7 @@ from torch import Tensor
 
 from voxswap_server.domain import CutMethod, Notice, SynthesisRequest
 from voxswap_server.engine.job import Await, DeviceCall, Tell, Work
-from voxswap_server.engine.networks import SharedNetworks
+from voxswap_server.engine.networks import Networks
 from voxswap_server.engine.voice import Voice
 from voxswap_server.errors import AssetMissing, RequestError, VoiceUnusable
 from voxswap_server.nn.bert import TextEncoder
@@ -47,7 +47,7 @@ class TextEncoding:
         networks: has "bert".
     """
 
-    def __init__(self, frontend: TextFrontend, executor: Executor, networks: SharedNetworks) -> None:
+    def __init__(self, frontend: TextFrontend, executor: Executor, networks: Networks) -> None:
         self._frontend = frontend
         self._executor = executor
         self._networks = networks
@@ -89,12 +89,13 @@ class TextEncoding:
     def _features(self, utterance: Utterance) -> Generator[Work, Any, Tensor | None]:
         """(bert_dim, P), zeros where a run is not Chinese; None, with a notice, while BERT is not installed."""
         try:
-            encoder: TextEncoder = yield Await(self._networks.get("bert"))
+            with self._networks.lease("bert") as pending:
+                encoder: TextEncoder = yield Await(pending)
+                features: Tensor = yield DeviceCall("bert", _run_bert, (encoder, utterance))
+                return features
         except AssetMissing as missing:
             yield Tell(Notice(missing.reason, f"Chinese is spoken without text features: {missing.message}"))
             return None
-        features: Tensor = yield DeviceCall("bert", _run_bert, (encoder, utterance))
-        return features
 
 
 def _manner(request: SynthesisRequest, voice: Voice) -> Manner:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import BertConfig, BertModel, BertTokenizer, PreTrainedTokenizerBase
 
 from voxswap_server.errors import EngineError
 from voxswap_server.nn.adopt import adopt
-from voxswap_server.nn.pretrained import nbytes_of, read_config, read_tensors
+from voxswap_server.nn.pretrained import read_config, read_tensors
 
 _UNREAD_LAYERS = 2
 """The feature is what upstream calls hidden_states[-3]: the output of the layer before the last two."""
@@ -44,8 +44,8 @@ class TextEncoder:
         return cls(adopt(lambda: _network(config), tensors, dtype=dtype, device=device), tokenizer)
 
     @property
-    def nbytes(self) -> int:
-        return nbytes_of(self._bert)
+    def modules(self) -> tuple[nn.Module, ...]:
+        return (self._bert,)
 
     def features(self, norm_text: str, word2ph: Sequence[int]) -> Tensor:
         """Features of one run of Chinese: (width, phones) float32.
@@ -74,11 +74,13 @@ class TextEncoder:
     def _hidden(self, ids: Tensor) -> Tensor:
         """Ids (T,) -> (T, width)."""
         ids = ids.to(self._bert.embeddings.word_embeddings.weight.device)[None]
-        # Given explicitly: the module's own tables of them are not in the file, so nothing ever filled them.
         positions = torch.arange(ids.shape[1], device=ids.device)[None]
         output = self._bert(input_ids=ids, position_ids=positions, token_type_ids=torch.zeros_like(ids))
         return output.last_hidden_state[0]
 
 
 def _network(config: BertConfig) -> BertModel:
-    return BertModel(config, add_pooling_layer=False)
+    network = BertModel(config, add_pooling_layer=False)
+    # Its tables of them are not in the file, so nothing would ever fill them: they are given with each call.
+    del network.embeddings.position_ids, network.embeddings.token_type_ids
+    return network

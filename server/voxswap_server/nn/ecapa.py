@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from voxswap_server._speechbrain import drop_redirects
 from voxswap_server.nn.adopt import adopt, parse_config
-from voxswap_server.nn.pretrained import nbytes_of, read_config, read_tensors
+from voxswap_server.nn.pretrained import read_config, read_tensors
 
 RATE_HZ = 16_000
 _COUNTER = ".num_batches_tracked"
@@ -92,8 +92,8 @@ class SpeakerEncoder:
         return cls(features.eval(), normalization.eval(), network, config)
 
     @property
-    def nbytes(self) -> int:
-        return nbytes_of(self._network)
+    def modules(self) -> tuple[nn.Module, ...]:
+        return (self._features, self._normalization, self._network)
 
     @torch.inference_mode()
     def embedding(self, wave: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torchaudio.compliance import kaldi
 
 from voxswap_server.nn.adopt import adopt, parse_config
-from voxswap_server.nn.pretrained import nbytes_of, read_config, read_tensors
+from voxswap_server.nn.pretrained import read_config, read_tensors
 
 _RATE_HZ = 16_000
 _CLIP = 20.0
@@ -135,8 +135,8 @@ class SpeakerVectorNet:
         return cls(adopt(lambda: ERes2Net(config), tensors, dtype=dtype, device=device), config.bands)
 
     @property
-    def nbytes(self) -> int:
-        return nbytes_of(self._network)
+    def modules(self) -> tuple[nn.Module, ...]:
+        return (self._network,)
 
     def vector(self, wave: Tensor) -> Tensor:
         """Wave (1, n) at 16 kHz, sinc-resampled -> (1, vector_width) float32."""

@@ -1,4 +1,4 @@
-"""CN-HuBERT: speech to content features (Hsu et al. 2021; upstream cnhubert).
+"""CN-HuBERT and others of its kind: speech to content features (Hsu et al. 2021; upstream cnhubert).
 
 The network is transformers' HubertModel. Knows nothing of where the speech comes from: the wave is taken as it is, for
 upstream does not apply the feature extractor's normalisation either.
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.parametrize import remove_parametrizations
 from transformers import HubertConfig, HubertModel
 
 from voxswap_server.nn.adopt import adopt
-from voxswap_server.nn.pretrained import nbytes_of, read_config, read_tensors
+from voxswap_server.nn.pretrained import read_config, read_tensors
 
 _POSITIONS = "encoder.pos_conv_embed.conv"
 _NORMED = (
@@ -48,11 +48,17 @@ class ContentEncoder:
         return cls(adopt(lambda: _folded_network(config), tensors, dtype=dtype, device=device))
 
     @property
-    def nbytes(self) -> int:
-        return nbytes_of(self._hubert)
+    def modules(self) -> tuple[nn.Module, ...]:
+        return (self._hubert,)
+
+    @property
+    def width(self) -> int:
+        """Of its features."""
+        width: int = self._hubert.config.hidden_size
+        return width
 
     def features(self, wave: Tensor) -> Tensor:
-        """Wave (1, n) at 16 kHz -> (1, 768, T) float32, 50 features a second."""
+        """Wave (1, n) at 16 kHz -> (1, width, T) float32, 50 features a second."""
         weight = self._hubert.feature_projection.projection.weight
         return self._hubert(wave.to(weight)).last_hidden_state.transpose(1, 2).float()
 

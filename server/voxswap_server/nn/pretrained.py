@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def read_config(directory: Path) -> dict[str, Any]:
@@ -36,8 +36,3 @@ def read_tensors(directory: Path, wanted: Iterable[str], *, prefix: str = "") ->
             return {name: file.get_tensor(source) for name, source in found.items() if source is not None}
     except SafetensorError as error:
         raise ValueError(f"its tensors are damaged: {error}") from error
-
-
-def nbytes_of(network: nn.Module) -> int:
-    """Bytes of a network's tensors."""
-    return sum(tensor.nbytes for tensor in network.state_dict().values())

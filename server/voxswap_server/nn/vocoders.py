@@ -5,7 +5,7 @@ Knows nothing of voices: a vocoder is loaded once and shared.
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from voxswap_server.nn.adopt import adopt, parse_config
 from voxswap_server.nn.bigvgan import BigVgan, BigVganConfig
 from voxswap_server.nn.hifigan import Generator, GeneratorConfig
-from voxswap_server.nn.pretrained import nbytes_of, read_config, read_tensors
+from voxswap_server.nn.pretrained import read_config, read_tensors
 
 
 class LoadedVocoder:
@@ -24,13 +24,9 @@ class LoadedVocoder:
         self.samples_per_frame = samples_per_frame
         self.reach_frames = reach_frames
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Itself: it belongs to no voice, so it is never copied with one."""
-        return self
-
     @property
-    def nbytes(self) -> int:
-        return nbytes_of(self._network)
+    def modules(self) -> tuple[nn.Module, ...]:
+        return (self._network,)
 
     def samples(self, mel: Tensor) -> Tensor:
         """As `Vocoder.samples`."""

@@ -217,6 +217,18 @@ class TextFrontend:
             self.read(_SAMPLES[language], language, "v2")
         self._run_finder.runs("好", "auto")
 
+    def speaks_chinese(self, text: str, code: str) -> bool:
+        """Whether some of a text is likely to be read as Mandarin; quick, for it reads nothing.
+
+        Args:
+            text: of any length.
+            code: upstream's language code.
+        """
+        if code != "auto":
+            return code in {"zh", "all_zh"}
+        lines = [line for line in text.splitlines() if _CHINESE.search(line)]
+        return any(language == "zh" for line in lines for language, _ in self._run_finder.runs(line, code))
+
     def left_out(self, text: str, segments: Iterable[str]) -> tuple[Notice, ...]:
         """What of a text is in none of its segments: pieces of symbols alone are no utterance."""
         lost = Counter(text) - Counter("".join(segments))

@@ -10,14 +10,13 @@ from tests.fixtures.fake_loader import RecordedMetrics
 from voxswap_server.domain import CacheState
 from voxswap_server.engine.device import DeviceConfig, open_device
 from voxswap_server.engine.loader import StoreLoader
-from voxswap_server.engine.networks import SharedNetworks
 from voxswap_server.engine.residency import ResidencyConfig, ResidencyManager
 from voxswap_store.catalogue import Catalogue
 
 
 @pytest.fixture(scope="module")
 def loader(tiny_store: Path) -> StoreLoader:
-    return StoreLoader(Catalogue(tiny_store), open_device(DeviceConfig(name="cpu")), SharedNetworks({}, None))
+    return StoreLoader(Catalogue(tiny_store), open_device(DeviceConfig(name="cpu")))
 
 
 @pytest.mark.parametrize("voice_id", ["amber", "coral", "onyx"])

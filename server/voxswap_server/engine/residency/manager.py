@@ -191,6 +191,21 @@ class ResidencyManager(Generic[BundleT]):
             return None
         return cast("Resident", await self._answer(self._request(voice_id, wants_lease=False, fresh=True)))
 
+    def refresh_blocking(self, voice_id: str, *, timeout_s: float | None = None) -> None:
+        """As `reload`, for threads; loads it if it is not resident.
+
+        Raises:
+            DeadlineExceeded: it took longer than `timeout_s`.
+            VoxswapError: as `reload`.
+        """
+        ticket = self._request(voice_id, wants_lease=False, fresh=True)
+        try:
+            ticket.future.result(timeout_s)
+        except FutureTimeout:
+            raise DeadlineExceeded(f"voice {voice_id!r} was not loaded within {timeout_s} s") from None
+        finally:
+            self._close_ticket(ticket)
+
     def relieve_blocking(self, need_bytes: int, *, timeout_s: float = 5.0) -> bool:
         """The device ran out of memory elsewhere: evicts idle voices. Never call it from a loader thread.
 
@@ -274,7 +289,8 @@ class ResidencyManager(Generic[BundleT]):
                 bytes_budget={tier.name: tier.budget_bytes for tier in (books.device, books.host)},
                 residents={name: level.residents for name, level in levels.items()},
                 hits={name: books.hits[name] for name in _OURS} | {name: cache.hits for name, cache in others.items()},
-                misses={name: books.misses[name] for name in _OURS} | {name: cache.misses for name, cache in others.items()},
+                misses={name: books.misses[name] for name in _OURS}
+                | {name: cache.misses for name, cache in others.items()},
                 loads=books.loads,
                 load_failures=books.load_failures,
                 evictions=dict(books.evictions),

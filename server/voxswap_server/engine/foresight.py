@@ -1,0 +1,78 @@
+"""Which shared networks a request will want, leased before it holds anything else.
+
+Whoever holds a voice and waits for a network keeps the room that the network waits for; where memory is short, a few
+such requests would wait for each other. So the networks come first and the voice last, and whoever has a voice never
+waits. It is a guess: what it misses is leased when it is needed, what it asks for in vain costs only room. Knows
+nothing of weights.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from voxswap_server.domain import Language, SynthesisRequest
+from voxswap_server.engine.residency.contract import network_id
+from voxswap_server.engine.residency.manager import ResidencyManager
+from voxswap_server.engine.voice import Voice
+from voxswap_server.errors import AssetMissing, VoxswapError
+from voxswap_server.nn.specs import VersionSpec, spec_of
+from voxswap_server.text.frontend import TextFrontend
+from voxswap_server.text.languages import upstream_code
+from voxswap_store.catalogue import Catalogue
+from voxswap_store.content import content_encoder_of
+
+
+class Foresight:
+    """Looks at requests before they begin.
+
+    Args:
+        catalogue: of the voices that they name.
+        frontend: tells which languages a text is in.
+        executor: where it does.
+        residency: who has the networks.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, frontend: TextFrontend, executor: Executor, residency: ResidencyManager[Voice]
+    ) -> None:
+        self._catalogue = catalogue
+        self._frontend = frontend
+        self._executor = executor
+        self._residency = residency
+
+    @asynccontextmanager
+    async def networks(self, request: SynthesisRequest) -> AsyncIterator[None]:
+        """Keeps what the request will want in memory until the block ends; what is not installed is passed over.
+
+        Raises:
+            CapacityError: there is no room for it.
+        """
+        wanted = await asyncio.get_running_loop().run_in_executor(self._executor, self.wanted, request)
+        async with AsyncExitStack() as held:
+            for name in wanted:  # in one order for all, so that no two requests wait for what the other one has
+                try:
+                    await held.enter_async_context(self._residency.lease(network_id(name)))
+                except AssetMissing:
+                    continue  # whether the request can do without is decided where it is used
+            yield
+
+    def wanted(self, request: SynthesisRequest) -> tuple[str, ...]:
+        """Names of networks. A request that is wrong wants none: it will be told so where that is found out."""
+        try:
+            entry = self._catalogue.get(request.voice_id)
+            manifest = entry.manifest
+            spec = spec_of(manifest.version)
+            audio = request.prompt is not None or (manifest.files.reference and manifest.files.prompt is None)
+            names = [content_encoder_of(entry), *(["eres2net"] if spec.speaker_vector else [])] if audio else []
+            transcript = (manifest.prompt.transcript, manifest.prompt.spoken)
+            if request.prompt is not None:
+                transcript = (request.prompt.transcript, request.prompt.language)
+            if any(self._chinese(*text, spec) for text in (transcript, (request.text, request.language))):
+                names.append("bert")
+        except VoxswapError:
+            return ()
+        return tuple(names)
+
+    def _chinese(self, text: str, language: Language, spec: VersionSpec) -> bool:
+        return bool(text.strip()) and self._frontend.speaks_chinese(text, upstream_code(language, spec.symbols))
