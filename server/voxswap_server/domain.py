@@ -152,6 +152,8 @@ class SynthesisRequest:
     """Reading of the monotonic clock after which the answer is worth nothing."""
     timestamps: frozenset[TimestampKind] = frozenset()
     """Kinds that are sent along; empty: none."""
+    exact: bool = False
+    """Decode no token of an utterance before all of them are there: later first audio, one joint decode."""
     unary: bool = False
     """The whole audio goes into one message, so its size is limited."""
 
@@ -217,6 +219,8 @@ class SynthesisDone:
     queue_ms: float
     utterances: int = 0
     semantic_tokens: int = 0
+    retried_utterances: int = 0
+    """Spoken a second time, with another seed, because the first was not fit to be heard."""
 
 
 SynthesisEvent = StreamStarted | AudioChunk | Timestamps | Notice | SynthesisDone

@@ -200,3 +200,8 @@ class DegenerateAudio(EngineError):
     """The model produced audio that no one should hear."""
 
     reason = "DEGENERATE_AUDIO"
+
+    def __init__(self, message: str, *, fault: str = "") -> None:
+        super().__init__(message)
+        self.fault = fault
+        """What is wrong with it: runaway, loop, collapse, not_finite or silence."""

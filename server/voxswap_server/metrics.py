@@ -57,6 +57,12 @@ class Metrics:
         self._underrun = histogram("underrun_seconds", "Playback time without audio, per request.", AUDIBLE_S)
         self._audio = counter("audio_seconds", "Audio sent, in seconds of its duration.")
         self._tokens = counter("semantic_tokens", "Semantic tokens drawn.")
+        self._degenerate = counter(
+            "degenerate_utterances",
+            "Utterances that were not fit to be heard, by fault and outcome.",
+            "fault",
+            "outcome",
+        )
         self._batch = histogram("batch_size", "Rows of one T2S call.", ROWS)
         self._released = histogram(
             "cancel_to_release_seconds", "From a request's cancellation until it holds nothing any more.", SHORT_S
@@ -112,6 +118,10 @@ class Metrics:
         self._tokens.inc(semantic_tokens)
         self._rtf.observe(rtf, _exemplar(trace_id))
         self._underrun.observe(underrun_s, _exemplar(trace_id))
+
+    def degenerate(self, fault: str, *, retried: bool) -> None:
+        """An utterance was not fit to be heard; `fault` as of `DegenerateAudio`, `retried`: it is spoken once more."""
+        self._degenerate.labels(fault or "unknown", "retried" if retried else "failed").inc()
 
     def released(self, seconds: float, trace_id: str = "") -> None:
         """A cancelled request holds nothing any more."""

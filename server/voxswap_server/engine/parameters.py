@@ -41,6 +41,8 @@ def resolve(request: SynthesisRequest, voice: Voice, *, seed: int) -> Parameters
             speed=request.speaking_rate,
             pause_s=_first(request.pause_s, usual.pause_s, DEFAULT_PAUSE_S),
             sample_steps=_first(request.sample_steps, usual.sample_steps, DEFAULT_STEPS),
+            exact=request.exact or request.unary,
+            live=not request.unary,
         ),
     )
 

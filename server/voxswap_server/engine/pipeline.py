@@ -1,29 +1,35 @@
-"""One request as a routine: prompt, then utterance by utterance phones -> semantic tokens -> waveform.
+"""One utterance as routines: phones and a prompt -> semantic tokens -> waveform.
 
-Knows nothing of threads, of scheduling or of gRPC: it yields the device calls that it needs and is sent their
-results. All state of the request lives in the local variables of these generators.
+Knows nothing of threads, of scheduling, of other utterances or of gRPC: it yields the device calls that it needs and is
+sent their results. All state lives in the local variables of these generators and in the feed between them.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
+from itertools import chain, repeat
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from voxswap_server.engine.job import DeviceCall, Emit, Routine, Tell, UtteranceSpoken, Work
+from voxswap_server.engine.faults import TokenWatch
+from voxswap_server.engine.feed import TokenFeed
+from voxswap_server.engine.job import DeviceCall, Emit, Work
 from voxswap_server.engine.prompts import EncodedPrompt
-from voxswap_server.engine.text_encoder import EncodedText, TextRoutine
+from voxswap_server.engine.text_encoder import EncodedText
 from voxswap_server.engine.voice import Voice
-from voxswap_server.nn.noise import NoiseSource, PhiloxNoise
+from voxswap_server.nn.noise import NoiseSource
 from voxswap_server.nn.sampling import SamplerState, Sampling, draw, token_limit
 from voxswap_server.nn.t2s import T2S, KVCache, PrefillRow
 
 PIECE_TOKENS = (10, 15, 25, 40)
 """How much audio each decoded piece holds (40 ms a token): small first ones are heard early, larger ones cost less."""
+CHUNK_TOKENS = (8, 12, 20, 32, 50)
+"""How much more is heard after each chunk of tokens that are still being drawn. The last number repeats, and grows in
+long utterances: the prior reads all tokens again for each chunk."""
+LONG_CHUNK = 4
+"""A chunk of a long utterance is this part of what there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,58 +44,37 @@ class SpeechParams:
     """Silence after each utterance."""
     sample_steps: int
     """Of the flow-matching decoder."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechLine:
-    """An utterance and the silence after it."""
-
-    text: TextRoutine | None
-    """Encodes it; None: there is only silence."""
-    pause_ms: int | None
-    """None is the usual pause of the request."""
-
-
-def speak(
-    voice: Voice,
-    params: SpeechParams,
-    prompt: Generator[Work, Any, EncodedPrompt],
-    lines: Iterable[SpeechLine],
-) -> Routine:
-    """Speaks utterances one after another, each followed by its pause.
-
-    Args:
-        voice: a leased bundle; the lease outlives the routine.
-        params: what is asked for.
-        prompt: encodes the prompt.
-        lines: in order.
-    """
-    encoded = yield from prompt
-    rate_hz, utterances = voice.spec.sample_rate_hz, count()
-    for line in lines:
-        pause = int(params.pause_s * rate_hz) if line.pause_ms is None else line.pause_ms * rate_hz // 1000
-        if line.text is None:
-            yield from _silence(pause, rate_hz)
-            continue
-        text = yield from line.text
-        noise = PhiloxNoise(params.seed, next(utterances))
-        tokens = yield from semantic_tokens(voice, encoded, text, params, noise)
-        samples = yield from waveform(voice, encoded, text, tokens, params, noise)
-        yield from _silence(pause, rate_hz)
-        yield Tell(UtteranceSpoken(semantic_tokens=tokens.numel(), samples=samples + pause))
-
-
-def _silence(samples: int, rate_hz: int) -> Generator[Work, Any, None]:
-    """In pieces of at most a second, so that no chunk of an answer grows with it."""
-    for start in range(0, samples, rate_hz):
-        yield Emit(np.zeros(min(rate_hz, samples - start), np.float32))
+    exact: bool = True
+    """Decode no token of an utterance before all of them are there."""
+    live: bool = True
+    """Somebody listens while it is made."""
 
 
 def semantic_tokens(
-    voice: Voice, prompt: EncodedPrompt, text: EncodedText, params: SpeechParams, noise: NoiseSource
+    voice: Voice,
+    prompt: EncodedPrompt,
+    text: EncodedText,
+    params: SpeechParams,
+    noise: NoiseSource,
+    *,
+    feed: TokenFeed | None = None,
+    watch: TokenWatch | None = None,
 ) -> Generator[Work, Any, Tensor]:
-    """Draws the semantic tokens (T,) of one utterance, a step at a time."""
-    t2s = voice.t2s
+    """Draws the semantic tokens (T,) of one utterance, a step at a time.
+
+    Args:
+        voice: leased.
+        prompt: what is continued.
+        text: the utterance.
+        params: of the request.
+        noise: of the utterance.
+        feed: is given each token as it is drawn, and says how urgent the next one is; closing it ends the drawing.
+        watch: is shown each token before the feed is.
+
+    Raises:
+        DegenerateAudio: the watch says so, or the utterance does not end.
+    """
+    t2s, feed = voice.t2s, feed or TokenFeed()
     limit = token_limit(t2s.config.max_s)
     phones = torch.cat((prompt.phones, text.phones))
     cache = t2s.new_cache(phones.numel() + prompt.tokens.numel(), limit)
@@ -101,15 +86,21 @@ def semantic_tokens(
         row,
         batch_key=("prefill", voice.t2s_key),
         cost=phones.numel() + prompt.tokens.numel(),
+        later_s=feed.later_s,
     )
     step, key = partial(_step, t2s), ("step", voice.t2s_key)
-    while True:
+    while not feed.closed:
         drawn = draw(logits, state, params.sampling, noise)
         if drawn.stop:
             break
+        if watch is not None:
+            watch.see(drawn.token)
+        feed.put(drawn.token)
         if len(state.tokens) == limit:
+            if watch is not None:
+                raise watch.runaway()
             break
-        logits = yield DeviceCall("t2s", step, (drawn.token, cache), batch_key=key)
+        logits = yield DeviceCall("t2s", step, (drawn.token, cache), batch_key=key, later_s=feed.later_s)
     return torch.tensor(state.tokens, dtype=torch.long)
 
 
@@ -131,6 +122,51 @@ def waveform(
         steps=params.sample_steps,
         piece_tokens=PIECE_TOKENS,
     )
+    return (yield from _made(pieces))
+
+
+def streamed_waveform(
+    voice: Voice, prompt: EncodedPrompt, feed: TokenFeed, params: SpeechParams, noise: NoiseSource
+) -> Generator[Work, Any, int]:
+    """Decodes one utterance while its tokens are being drawn, emitting audio as it is ready; returns its samples.
+
+    What is decoded when follows from numbers of tokens alone, so the same tokens are the same audio under any load.
+    Where the version cannot, or the request wants it exact, all tokens come first.
+
+    Raises:
+        Exception: what the drawing failed with.
+    """
+    yield from feed.until(1)
+    if feed.text is None:
+        raise ValueError("tokens came before their text")
+    phones = feed.text.phones
+    stream = None if params.exact else voice.decoder.stream(phones, prompt.conditioning, noise, speed=params.speed)
+    if stream is None:
+        yield from feed.until(float("inf"))
+        tokens = torch.tensor(feed.tokens, dtype=torch.long)
+        return (yield from waveform(voice, prompt, feed.text, tokens, params, noise))
+    samples = 0
+    for known in _chunk_ends(stream.delay_tokens):
+        more = yield from feed.until(known)
+        count = known if more else len(feed.tokens)
+        tokens = torch.tensor(feed.tokens[:count], dtype=torch.long)
+        samples += yield from _made(stream.push(tokens, final=not more, piece_tokens=PIECE_TOKENS[-1:]))
+        feed.heard = max(0, count - stream.delay_tokens)
+        if not more:
+            break
+    return samples
+
+
+def _chunk_ends(delay_tokens: int) -> Iterator[int]:
+    """After how many tokens the chunks of an utterance are decoded."""
+    known = delay_tokens
+    for size in chain(CHUNK_TOKENS, repeat(CHUNK_TOKENS[-1])):
+        known += max(size, known // LONG_CHUNK if size == CHUNK_TOKENS[-1] else 0)
+        yield known
+
+
+def _made(pieces: Iterator[Tensor]) -> Generator[Work, Any, int]:
+    """Emits pieces, each made by a device call of its own; returns how many samples they had."""
     samples = 0
     while (piece := (yield DeviceCall("decode", _next_piece, pieces))) is not None:
         samples += piece.size

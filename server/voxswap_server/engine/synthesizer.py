@@ -9,7 +9,7 @@ import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,7 +22,6 @@ from voxswap_server.domain import (
     SynthesisRequest,
 )
 from voxswap_server.engine.admission import Admission
-from voxswap_server.engine.foresight import Foresight
 from voxswap_server.engine.job import Outbox, Samples, UtteranceRetried, UtteranceSpoken
 from voxswap_server.engine.output import Encoded, OutputStream
 from voxswap_server.engine.parameters import resolve
@@ -71,7 +70,6 @@ class Services:
 
     admission: Admission
     residency: ResidencyManager[Voice]
-    foresight: Foresight
     text: TextEncoding
     prompts: Prompts
     worker: Worker
@@ -127,18 +125,19 @@ class EngineSynthesizer:
 
     @asynccontextmanager
     async def _lease(self, request: SynthesisRequest) -> AsyncIterator["Lease[Voice]"]:
-        """A lease, unless the deadline comes before the voice; the shared networks that it will want come first."""
-        deadline_s = request.deadline_s
-        async with AsyncExitStack() as held:
-            try:
-                async with asyncio.timeout(None if deadline_s is None else deadline_s - self._on.clock()):
-                    await held.enter_async_context(self._on.foresight.networks(request))
-                    lease = await held.enter_async_context(self._on.residency.lease(request.voice_id))
-            except TimeoutError:
-                raise DeadlineExceeded(
-                    f"the deadline of the request passed while voice {request.voice_id!r} was being loaded"
-                ) from None
+        """A lease, unless the deadline comes before the voice."""
+        deadline_s, leasing = request.deadline_s, self._on.residency.lease(request.voice_id)
+        try:
+            async with asyncio.timeout(None if deadline_s is None else deadline_s - self._on.clock()):
+                lease = await leasing.__aenter__()
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"the deadline of the request passed while voice {request.voice_id!r} was being loaded"
+            ) from None
+        try:
             yield lease
+        finally:
+            await leasing.__aexit__(None, None, None)
 
     async def _speak(
         self, request: SynthesisRequest, lease: "Lease[Voice]", tally: _Tally, queue_s: float

@@ -19,6 +19,16 @@ SMALLEST_EXPONENTIAL = 1e-30
 """Exp(1) draws are divided by, so they stay above this."""
 
 _WORD = 2**64 - 1
+_DERIVED = 2**32
+"""Of the counter, where no purpose of noise will ever be."""
+
+
+def derived_seed(seed: int, attempt: int) -> int:
+    """The seed of another attempt at what `seed` was for; attempt 0 is the seed itself."""
+    if not attempt:
+        return seed
+    key = np.array((seed & _WORD, attempt), dtype=np.uint64)
+    return int(np.random.Philox(key=key, counter=np.array((0, 0, _DERIVED, 0), np.uint64)).random_raw())
 
 
 class NoiseSource(Protocol):
