@@ -4,6 +4,7 @@ Knows nothing of what the models mean.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from voxswap_server import limits
 from voxswap_server.errors import Cancelled, InvalidFields, RequestError
 from voxswap_server.http.problems import BodyTooLarge
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 Parsed = TypeVar("Parsed", bound="Asked")
 
 
@@ -57,6 +59,8 @@ def json_object(body: bytes) -> dict[str, Any]:
         raise RequestError("the body is not JSON") from None
     if not isinstance(content, dict):
         raise RequestError("the body must be a JSON object")
+    if _SURROGATE.search(body) and not _is_text(content):
+        raise RequestError("the body holds half of a character")
     return content
 
 
@@ -109,6 +113,15 @@ def _violations(model: type[BaseModel], error: ValidationError) -> list[tuple[st
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _is_text(content: object) -> bool:
+    """JSON can spell one half of a surrogate pair, which no encoding can."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _too_large(limit_bytes: int) -> BodyTooLarge:

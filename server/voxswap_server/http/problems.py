@@ -94,7 +94,8 @@ ROWS: Mapping[type[VoxswapError], Row] = {
     RequestError: Row(400, "INVALID_ARGUMENT"),
     NoSuchPath: Row(404, "UNIMPLEMENTED"),
     NoSuchMethod: Row(405, "UNIMPLEMENTED", headers=_allow),
-    BodyTooLarge: Row(413, "INVALID_ARGUMENT"),
+    # Closed: the rest of the body would be taken for the next request.
+    BodyTooLarge: Row(413, "INVALID_ARGUMENT", headers=lambda _: {"connection": "close"}),
     VoiceNotFound: Row(404, "NOT_FOUND"),
     VoiceExists: Row(409, "ALREADY_EXISTS"),
     Unauthenticated: Row(401, "UNAUTHENTICATED", headers=lambda _: {"www-authenticate": "Bearer"}),
