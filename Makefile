@@ -8,9 +8,9 @@ CASES ?=
 FILE ?=
 BUILT_IN ?=
 JUDGES := .judges
-SRC := server client model_store proto training tests bench
+SRC := server client model_store proto training tests bench deploy
 
-.PHONY: setup demo test test-all test-system check parity parity-text bench evaluate-builtin proto lint type imports fmt
+.PHONY: setup demo test test-all test-system check parity parity-text bench evaluate-builtin dashboards proto lint type imports fmt
 
 setup: $(STAMP)
 
@@ -41,6 +41,7 @@ check: lint type imports
 	$(BIN)/buf format --diff --exit-code proto
 	$(BIN)/buf breaking proto --against proto/voxswap-v1.binpb
 	$(BIN)/python proto/generate.py --check
+	$(BIN)/python deploy/grafana/generate.py --check
 
 lint: setup
 	$(BIN)/ruff check $(SRC)
@@ -55,6 +56,9 @@ imports: setup
 fmt: setup
 	$(BIN)/ruff check --fix-only $(SRC)
 	$(BIN)/ruff format $(SRC)
+
+dashboards: setup
+	$(BIN)/python deploy/grafana/generate.py
 
 proto: setup
 	$(BIN)/python proto/generate.py

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 import torch
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
 import voxswap_server
 from voxswap_server.auth import Authenticator, Scope, credentials_of, open_to_all, require_safe_bind
@@ -101,6 +101,8 @@ async def running(settings: Settings, registry: CollectorRegistry | None = None)
         await rpc.start()
         stack.push_async_callback(rpc.drain)
         url = _serve_metrics(settings, registry, authenticator, stack)
+        ProcessCollector(registry=registry)
+        GCCollector(registry)
         _publish_levels(engine, metrics)
         stack.push_async_callback(_ended, asyncio.create_task(authenticator.follow()))
         stack.push_async_callback(_ended, asyncio.create_task(_follow_store(engine, rpc)))
