@@ -205,6 +205,8 @@ class SynthesisDone:
     queue_ms: float
     utterances: int
     semantic_tokens: int
+    retried_utterances: int = 0
+    """Spoken a second time, with another seed, because the first was not fit to be heard."""
 
 
 SpeechEvent = StreamStarted | AudioChunk | Timestamps | VoiceChanged | Notice | SynthesisDone

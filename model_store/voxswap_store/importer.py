@@ -71,6 +71,8 @@ class ImportRequest:
     consent: str = ""
     tags: tuple[str, ...] = ()
     defaults: Defaults = field(default_factory=Defaults)
+    check_speech: bool = True
+    """Whether what the voice says is checked for signs of a model that has lost itself."""
     replace: bool = False
     """Take the place of a voice of the same id."""
 
@@ -208,7 +210,7 @@ def _sha256(source: Path | bytes) -> str:
 
 def _manifest(request: ImportRequest, halves: _Halves, files: Files) -> VoiceManifest:
     guess = halves.guess
-    told = ("voice_id", "display_name", "description", "licence", "consent", "tags", "defaults")
+    told = ("voice_id", "display_name", "description", "licence", "consent", "tags", "defaults", "check_speech")
     try:
         return VoiceManifest(
             format=1,

@@ -181,7 +181,7 @@ class VoiceManifest(Strict):
     defaults: Defaults = Defaults()
     pronunciations: Annotated[tuple[StoredPronunciation, ...], Field(max_length=1000)] = ()
     """Checked against the alphabet when the voice speaks."""
-    check_audio: bool = True
+    check_speech: bool = True
     """Whether what it says is checked for signs of a model that has lost itself (docs/STREAMING.md)."""
     origin: Origin | None = None
 

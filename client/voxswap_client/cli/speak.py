@@ -210,6 +210,7 @@ def _figures(spoken: Spoken) -> dict[str, object]:
         "seed": started.seed,
         "utterances": done.utterances,
         "semantic_tokens": done.semantic_tokens,
+        "retried_utterances": done.retried_utterances,
     }
 
 

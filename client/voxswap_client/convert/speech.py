@@ -143,6 +143,7 @@ def from_done(done: synthesis_pb2.SynthesisDone) -> SynthesisDone:
         queue_ms=done.queue_ms,
         utterances=done.utterances,
         semantic_tokens=done.semantic_tokens,
+        retried_utterances=done.retried_utterances,
     )
 
 

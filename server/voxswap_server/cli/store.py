@@ -36,6 +36,9 @@ def import_(
     licence: Annotated[str, typer.Option(help="Under which the weights may be used.")] = "",
     consent: Annotated[str, typer.Option(help="What the person heard agreed to.")] = "",
     tag: Annotated[list[str] | None, typer.Option(help="May be given several times.")] = None,
+    check_speech: Annotated[
+        bool, typer.Option(help="Check what it says for signs of a model that has lost itself.")
+    ] = True,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a voice of the same id.")] = False,
     from_gpt_sovits: Annotated[
         Path | None, typer.Option(help="Folder of a GPT-SoVITS installation: import every pair of checkpoints in it.")
@@ -88,6 +91,7 @@ def import_(
         licence=licence,
         consent=consent,
         tags=tuple(tag or ()),
+        check_speech=check_speech,
         replace=replace,
     )
     with prompt_import(root) as prompts:

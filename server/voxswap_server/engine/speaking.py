@@ -102,7 +102,7 @@ class _Speech:
         self._ahead = ahead
         self._next = first
         self._rate_hz = voice.spec.sample_rate_hz
-        self._checked = voice.manifest.check_audio
+        self._checked = voice.manifest.check_speech
         self._begun: deque[_Utterance | int] = deque()
         """Utterances, and silences by their samples, in the order in which they are heard."""
         self._feeds: deque[TokenFeed] = deque()

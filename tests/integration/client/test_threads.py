@@ -183,7 +183,7 @@ def test_errors_arrive_as_themselves(server, client):
     assert bug.value.request_id == "mine"
     assert "secret" not in str(bug.value)
     with pytest.raises(NotBuilt):
-        client.synthesize("Hello", "narrator", SpeechOptions(exact=True))
+        client.synthesize("Hello", "narrator", SpeechOptions(super_sampling=True))
     with pytest.raises(NotBuilt):
         list(client.live([Text("Hello")], "narrator"))
 

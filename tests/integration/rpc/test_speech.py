@@ -225,7 +225,6 @@ async def test_live_streams_are_not_built_yet_and_say_so(rig, refused):
 @pytest.mark.parametrize(
     "config",
     [
-        {"exact": True},
         {"super_sampling": True},
         {"timestamp_types": [synthesis_pb2.TIMESTAMP_TYPE_WORD]},
     ],

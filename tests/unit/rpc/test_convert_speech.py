@@ -148,9 +148,14 @@ def test_a_text_must_hold_something(text):
 
 
 def test_violations_come_before_what_is_not_built():
-    assert list(violations(exact=True, pause_ms=-1)) == ["config.pause_ms"]
-    with pytest.raises(NotBuilt, match=r"config\.exact, config\.super_sampling"):
-        convert(exact=True, super_sampling=True)
+    assert list(violations(super_sampling=True, pause_ms=-1)) == ["config.pause_ms"]
+    with pytest.raises(NotBuilt, match=r"config\.super_sampling"):
+        convert(super_sampling=True)
+
+
+def test_exact_reaches_the_engine():
+    assert convert(exact=True).exact
+    assert not convert().exact
 
 
 def said(phrase="word", pronunciation="N", **more):

@@ -200,7 +200,7 @@ class SpeechConfig(_message.Message):
     """Steps of the flow-matching decoder (v3 and v4; other versions have none), 1 to 128. Not set: the voice's default."""
     exact: _builtins.bool
     """Wait for all tokens of an utterance before the first of them is decoded, so that the audio is that of one joint decode.
-    Later first audio.
+    Later first audio. Synthesize always does; v3 and v4 always do.
     """
     super_sampling: _builtins.bool
     """Widen the band of a 24 kHz voice (v3) to 48 kHz."""
@@ -460,6 +460,7 @@ class SynthesisDone(_message.Message):
     QUEUE_MS_FIELD_NUMBER: _builtins.int
     UTTERANCES_FIELD_NUMBER: _builtins.int
     SEMANTIC_TOKENS_FIELD_NUMBER: _builtins.int
+    RETRIED_UTTERANCES_FIELD_NUMBER: _builtins.int
     samples: _builtins.int
     ttfa_ms: _builtins.float
     """From the acceptance of the request to the first byte of audio written."""
@@ -471,6 +472,10 @@ class SynthesisDone(_message.Message):
     """Time in the queue."""
     utterances: _builtins.int
     semantic_tokens: _builtins.int
+    retried_utterances: _builtins.int
+    """Utterances that were spoken a second time, with another seed, because the first was not fit to be heard. A Warning
+    UTTERANCE_RETRIED told of each.
+    """
     def __init__(
         self,
         *,
@@ -481,10 +486,11 @@ class SynthesisDone(_message.Message):
         queue_ms: _builtins.float = ...,
         utterances: _builtins.int = ...,
         semantic_tokens: _builtins.int = ...,
+        retried_utterances: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["queue_ms", b"queue_ms", "rtf", b"rtf", "samples", b"samples", "semantic_tokens", b"semantic_tokens", "ttfa_ms", b"ttfa_ms", "underrun_ms", b"underrun_ms", "utterances", b"utterances"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["queue_ms", b"queue_ms", "retried_utterances", b"retried_utterances", "rtf", b"rtf", "samples", b"samples", "semantic_tokens", b"semantic_tokens", "ttfa_ms", b"ttfa_ms", "underrun_ms", b"underrun_ms", "utterances", b"utterances"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -61,6 +61,7 @@ def from_done(done: SynthesisDone) -> synthesis_pb2.SynthesisDone:
         queue_ms=finite_or_zero(done.queue_ms),
         utterances=done.utterances,
         semantic_tokens=done.semantic_tokens,
+        retried_utterances=done.retried_utterances,
     )
 
 

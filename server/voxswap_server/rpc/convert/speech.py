@@ -120,6 +120,7 @@ def to_synthesis(
                 NORMALIZATIONS,
             ),
             deadline_s=deadline_s,
+            exact=config.exact,
             unary=unary,
         )
         for index, kind in enumerate(config.timestamp_types):
@@ -132,7 +133,6 @@ def to_synthesis(
 
 def _refuse_unbuilt(config: synthesis_pb2.SpeechConfig) -> None:
     asked = {
-        "exact": config.exact,
         "super_sampling": config.super_sampling,
         "timestamp_types": bool(config.timestamp_types),
     }
