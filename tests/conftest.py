@@ -3,6 +3,7 @@
 Imports of torch stay inside the fixtures: the unit tests run without it.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from voxswap_server._speechbrain import drop_redirects
 # Nothing is asserted about time, and machines are noisy: a slow example is no failure.
 hypothesis.settings.register_profile("voxswap", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("voxswap")
+
+
+# Stores of tests hold what the test puts there; those that want the built-in voices say so.
+os.environ["VOXSWAP_VOICES__BUILT_IN"] = "false"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from voxswap_server.domain import Language, Prompt
+from voxswap_server.errors import RequestError
 from voxswap_store.asset_importer import find_assets, import_assets
 from voxswap_store.assets import asset_state
 from voxswap_store.catalogue import Catalogue, VoiceEntry
@@ -86,7 +87,7 @@ def install_built_in(
         _install_networks(folder, store)
         address = _address(folder)
         catalogue, stamp = Catalogue(root), root / _STAMP
-        table = BuiltInVoices.model_validate(tomllib.loads((folder / TABLE).read_text("utf-8")), strict=False)
+        table = _table(folder)
         wanted = {voice.id for voice in table.voices}
         whole = {entry.voice_id for entry in catalogue.entries() if isinstance(entry, VoiceEntry)}
         if stamp.is_file() and stamp.read_text("utf-8") == address and wanted <= whole:
@@ -97,6 +98,13 @@ def install_built_in(
         for voice_id in set(catalogue.ids()) - wanted:
             catalogue.delete(voice_id)
         replace_file(stamp, address.encode())
+
+
+def _table(folder: Path) -> BuiltInVoices:
+    try:
+        return BuiltInVoices.model_validate(tomllib.loads((folder / TABLE).read_text("utf-8")), strict=False)
+    except ValueError as error:  # no TOML, no UTF-8, or not of this schema
+        raise RequestError(f"{TABLE} is damaged: {error}") from error
 
 
 def _install_networks(folder: Path, store: Path) -> None:

@@ -1,0 +1,116 @@
+"""The built-in voices: from the folder of the package to voices beside the store, once, and again when it changes."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from voxswap_server.cli.storing import prompt_import
+from voxswap_server.demo.tiny import build_tiny_store
+from voxswap_server.demo.tiny_built_in import CONTENT_WIDTH, write_built_in
+from voxswap_server.errors import RequestError
+from voxswap_store.asset_importer import find_assets
+from voxswap_store.assets import CONTENT_ENCODERS, asset_state, content_encoder
+from voxswap_store.built_in import TAG, built_in_root, catalogue_of, install_built_in, packaged
+from voxswap_store.catalogue import Catalogue
+from voxswap_store.content import content_encoder_of
+from voxswap_store.errors import CheckpointError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_built_in(tmp_path_factory.mktemp("package") / "voices")
+
+
+@pytest.fixture(scope="module")
+def installed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store. Read only."""
+    store = tmp_path_factory.mktemp("store")
+    install(folder, store)
+    return store
+
+
+@pytest.fixture
+def store(installed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(installed, tmp_path / "store"))
+
+
+def install(folder: Path, store: Path) -> list[str]:
+    """Which voices were imported."""
+    imported: list[str] = []
+    with prompt_import(store) as prompts:
+        install_built_in(folder, store, encode_prompt=prompts.encode, progress=imported.append)
+    return imported
+
+
+def test_voices_are_whole_and_the_store_has_their_networks(installed: Path) -> None:
+    catalogue = catalogue_of(installed, built_in=True)
+    assert catalogue.ids() == ("amber", "slate")
+    for voice_id in catalogue.ids():
+        entry = catalogue.validate(voice_id)
+        assert entry.built_in
+        assert entry.manifest.files.prompt is not None, "it would have to be encoded when it speaks first"
+        assert entry.manifest.tags == (TAG,)
+        assert (entry.manifest.defaults.top_k, entry.manifest.languages) == (5, ("en",))
+        assert content_encoder_of(entry) == content_encoder(CONTENT_WIDTH) == "hubert_small"
+    assert asset_state(installed, "hubert_small").manifest
+    assert asset_state(installed, "ecapa_small").manifest
+    assert asset_state(installed, "ecapa").manifest is None
+    assert Catalogue(installed).ids() == (), "the store itself is the user's"
+
+
+def test_they_are_imported_once(folder: Path, store: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*.safetensors")}
+    assert install(folder, store) == []
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("*.safetensors")} == before
+
+
+def test_a_new_release_brings_others_and_takes_away(store: Path, tmp_path: Path) -> None:
+    newer = write_built_in(tmp_path / "newer", ("slate", "coral"), seed=1)
+    old = Catalogue(built_in_root(store)).get("slate").manifest.origin
+    encoder = asset_state(store, "hubert_small").manifest
+    assert install(newer, store) == ["slate", "coral"]
+    catalogue = catalogue_of(store, built_in=True)
+    assert catalogue.ids() == ("coral", "slate")
+    assert catalogue.get("slate").manifest.origin != old
+    assert asset_state(store, "hubert_small").manifest != encoder
+
+
+def test_what_is_missing_or_broken_is_brought_back(folder: Path, store: Path) -> None:
+    shutil.rmtree(built_in_root(store) / "voices" / "amber")
+    assert install(folder, store) == ["amber", "slate"]
+    (built_in_root(store) / "voices" / "slate" / "voice.toml").write_text("broken")
+    assert install(folder, store) == ["amber", "slate"]
+    assert catalogue_of(store, built_in=True).validate("slate").built_in
+
+
+def test_a_damaged_folder_is_told_and_what_was_there_stays(folder: Path, store: Path, tmp_path: Path) -> None:
+    damaged = Path(shutil.copytree(folder, tmp_path / "damaged"))
+    (damaged / "sovits.pth").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError):
+        install(damaged, store)
+    assert catalogue_of(store, built_in=True).validate("amber").built_in
+
+
+def test_a_small_speaker_encoder_is_taken_only_by_its_name(folder: Path) -> None:
+    assert set(find_assets(folder)) == {"hubert_small", "ecapa"}
+    assert list(find_assets(folder, only=("ecapa_small",))) == ["ecapa_small"]
+    assert find_assets(folder, only=("bert",)) == {}
+
+
+def test_a_width_without_an_encoder_is_told() -> None:
+    assert {content_encoder(width) for width in CONTENT_ENCODERS} == {"hubert", "hubert_small"}
+    with pytest.raises(RequestError, match="width 512; there are encoders for 256, 768"):
+        content_encoder(512)
+
+
+def test_upstreams_voices_hear_through_upstreams_encoder(tmp_path: Path) -> None:
+    made = build_tiny_store(tmp_path, {"narrator": ("v2", 1)}, assets=())
+    assert content_encoder_of(made.voices[0]) == "hubert"
+
+
+def test_the_package_has_a_whole_folder_or_none() -> None:
+    folder = packaged()
+    if folder is not None:
+        assert {"t2s.ckpt", "sovits.pth", "voices.toml"} <= {path.name for path in folder.iterdir()}
+        assert find_assets(folder, only=("hubert_small", "ecapa_small")).keys() == {"hubert_small", "ecapa_small"}
