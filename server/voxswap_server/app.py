@@ -38,6 +38,8 @@ from voxswap_server.engine.worker import Worker
 from voxswap_server.errors import VoxswapError
 from voxswap_server.exposition import MetricsServer
 from voxswap_server.logs import audit, configure
+from voxswap_server.http.gateway import Services as HttpServices
+from voxswap_server.http.server import HttpServer
 from voxswap_server.metrics import Metrics
 from voxswap_server.rpc.server import RpcServer
 from voxswap_server.rpc.server import Services as RpcServices
@@ -79,6 +81,8 @@ class Running:
     rpc: RpcServer
     registry: CollectorRegistry
     metrics_url: str
+    http: HttpServer | None
+    """None without the gateway."""
     """"" when metrics are off."""
 
 
@@ -99,7 +103,8 @@ async def running(settings: Settings, registry: CollectorRegistry | None = None)
         services = RpcServices(engine.synthesizer, engine.library, engine.residency, engine.speakers)
         rpc = RpcServer(services, settings.rpc, metrics, authenticator=authenticator, tls=settings.security.tls)
         await rpc.start()
-        stack.push_async_callback(rpc.drain)
+        http = _gateway(settings, engine, metrics, authenticator)
+        stack.push_async_callback(_drained, rpc, http)
         url = _serve_metrics(settings, registry, authenticator, stack)
         ProcessCollector(registry=registry)
         GCCollector(registry)
@@ -108,7 +113,9 @@ async def running(settings: Settings, registry: CollectorRegistry | None = None)
         stack.push_async_callback(_ended, asyncio.create_task(_follow_store(engine, rpc)))
         stack.push_async_callback(_ended, asyncio.create_task(audit_residency(engine.residency)))
         await _make_ready(settings, engine, rpc)
-        yield Running(engine, rpc, registry, url)
+        if http is not None:
+            await http.start()
+        yield Running(engine, rpc, http, registry, url)
 
 
 async def serve(settings: Settings) -> None:
@@ -131,6 +138,7 @@ async def serve(settings: Settings) -> None:
             device=str(server.engine.device.device),
             voices=len(server.engine.catalogue.ids()),
         )
+            http=server.http.url if server.http else "",
         await stop.wait()
         log.info("draining", grace_s=settings.rpc.drain_grace_s)
 
@@ -149,7 +157,7 @@ async def build_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[En
         cache, prompt_lookups = open_cache(settings.cache, metrics), Lookups("prompts", metrics)
         embeddings = EmbeddingCache(settings.speakers.cache_entries, speaker_pool, metrics)
         residency: ResidencyManager[Voice] = ResidencyManager(
-            StoreLoader(catalogue, device),
+            StoreLoader(catalogue, device, settings.engine),
             _budgeted(settings, device),
             metrics,
             other_caches={"embeddings": embeddings, prompt_lookups.name: prompt_lookups, **cache.lookups},
@@ -232,7 +240,21 @@ def secured(settings: Settings) -> Authenticator:
 def listening(settings: Settings) -> dict[str, str]:
     """Every address that the server will listen on, by the setting that says so."""
     metrics = {"metrics.host": settings.metrics.host} if settings.metrics.enabled else {}
-    return {"rpc.address": settings.rpc.address} | metrics
+    http = {} if settings.http.port is None else {"http.host": settings.http.host}
+    return {"rpc.address": settings.rpc.address} | http | metrics
+
+
+def _gateway(settings: Settings, engine: Engine, metrics: Metrics, authenticator: Authenticator) -> HttpServer | None:
+    """It listens only once the server is ready: whoever can connect is served."""
+    if settings.http.port is None:
+        return None
+    services = HttpServices(engine.synthesizer, engine.library, engine.residency)
+    return HttpServer(services, settings.http, metrics, authenticator, settings.security.tls)
+
+
+async def _drained(rpc: RpcServer, http: HttpServer | None) -> None:
+    """Both at once: they have the same time."""
+    await asyncio.gather(rpc.drain(), *([http.drain()] if http else []))
 
 
 def _serve_metrics(

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from voxswap_server.auth import SecurityConfig
 from voxswap_server.engine.admission import AdmissionConfig
+from voxswap_server.engine.backends import EngineConfig
 from voxswap_server.engine.conditioning import CacheConfig
 from voxswap_server.engine.device import DeviceConfig
 from voxswap_server.engine.prompts import PromptConfig
@@ -28,6 +29,7 @@ from voxswap_server.engine.synthesizer import SpeechConfig
 from voxswap_server.engine.worker import WorkerConfig
 from voxswap_server.errors import ConfigError
 from voxswap_server.logs import LogConfig
+from voxswap_server.http.server import HttpConfig
 from voxswap_server.rpc.server import RpcConfig
 
 PREFIX = "VOXSWAP_"
@@ -81,6 +83,7 @@ class Settings(BaseSettings):
     """Root of the voices and of the shared networks."""
     device: DeviceConfig = DeviceConfig()
     residency: ResidencyConfig = ResidencyConfig()
+    engine: EngineConfig = EngineConfig()
     voices: VoicesConfig = VoicesConfig()
     scheduling: SchedulerConfig = SchedulerConfig()
     worker: WorkerConfig = WorkerConfig()
@@ -93,6 +96,7 @@ class Settings(BaseSettings):
     rpc: RpcConfig = RpcConfig()
     security: SecurityConfig = SecurityConfig()
     metrics: MetricsConfig = MetricsConfig()
+    http: HttpConfig = HttpConfig()
     logs: LogConfig = LogConfig()
 
 

@@ -21,6 +21,9 @@ def serve(
     address: Annotated[str | None, typer.Option(help="host:port or unix:path of gRPC; port 0 picks one.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="HTTP port of /metrics; 0 picks one.")] = None,
+    http_port: Annotated[
+        int | None, typer.Option(help="Port of the HTTP gateway, which is off without; 0 picks one.")
+    ] = None,
     batching: Annotated[
         bool | None, typer.Option("--batching/--no-batching", help="Run rows of one voice's requests together.")
     ] = None,
@@ -32,7 +35,7 @@ def serve(
         bool | None, typer.Option("--insecure-public", help="Allow addresses that others can reach without TLS.")
     ] = None,
 ) -> None:
-    """Serve the voices of a store over gRPC until SIGTERM, then drain.
+    """Serve the voices of a store over gRPC, and over HTTP if asked to, until SIGTERM, then drain.
 
     Example: voxswap serve --store model_store --address 127.0.0.1:50051
     """
@@ -44,6 +47,7 @@ def serve(
         ("rpc", "address"): address,
         ("device", "name"): device,
         ("metrics", "port"): metrics_port,
+        ("http", "port"): http_port,
         ("scheduling", "batching"): batching,
         ("security", "keys_file"): keys,
         ("security", "tls_certificate"): tls_cert,
@@ -97,6 +101,7 @@ def check_config(config: Config = None) -> None:
     typer.echo(f"networks {', '.join(assets)}")
     typer.echo(f"cache    {describe(settings.cache)}")
     typer.echo(f"grpc     {settings.rpc.address}")
+    typer.echo(f"http     {'off' if settings.http.port is None else f'{settings.http.host}:{settings.http.port}'}")
     typer.echo(f"metrics  {metrics}")
     typer.echo(f"security {'TLS' if settings.security.tls else 'plain text'}, {authenticator.describe()}")
     for warning in warnings:
