@@ -37,9 +37,9 @@ from voxswap_server.engine.voice import Voice
 from voxswap_server.engine.worker import Worker
 from voxswap_server.errors import VoxswapError
 from voxswap_server.exposition import MetricsServer
-from voxswap_server.logs import audit, configure
 from voxswap_server.http.gateway import Services as HttpServices
 from voxswap_server.http.server import HttpServer
+from voxswap_server.logs import audit, configure
 from voxswap_server.metrics import Metrics
 from voxswap_server.rpc.server import RpcServer
 from voxswap_server.rpc.server import Services as RpcServices
@@ -79,10 +79,10 @@ class Running:
 
     engine: Engine
     rpc: RpcServer
-    registry: CollectorRegistry
-    metrics_url: str
     http: HttpServer | None
     """None without the gateway."""
+    registry: CollectorRegistry
+    metrics_url: str
     """"" when metrics are off."""
 
 
@@ -134,11 +134,11 @@ async def serve(settings: Settings) -> None:
             "serving",
             address=settings.rpc.address,
             port=server.rpc.port,
+            http=server.http.url if server.http else "",
             metrics=server.metrics_url,
             device=str(server.engine.device.device),
             voices=len(server.engine.catalogue.ids()),
         )
-            http=server.http.url if server.http else "",
         await stop.wait()
         log.info("draining", grace_s=settings.rpc.drain_grace_s)
 

@@ -28,8 +28,8 @@ from voxswap_server.engine.speakers import SpeakersConfig
 from voxswap_server.engine.synthesizer import SpeechConfig
 from voxswap_server.engine.worker import WorkerConfig
 from voxswap_server.errors import ConfigError
-from voxswap_server.logs import LogConfig
 from voxswap_server.http.server import HttpConfig
+from voxswap_server.logs import LogConfig
 from voxswap_server.rpc.server import RpcConfig
 
 PREFIX = "VOXSWAP_"
@@ -82,8 +82,8 @@ class Settings(BaseSettings):
     store: Path = Path("model_store")
     """Root of the voices and of the shared networks."""
     device: DeviceConfig = DeviceConfig()
-    residency: ResidencyConfig = ResidencyConfig()
     engine: EngineConfig = EngineConfig()
+    residency: ResidencyConfig = ResidencyConfig()
     voices: VoicesConfig = VoicesConfig()
     scheduling: SchedulerConfig = SchedulerConfig()
     worker: WorkerConfig = WorkerConfig()
@@ -94,9 +94,9 @@ class Settings(BaseSettings):
     speakers: SpeakersConfig = SpeakersConfig()
     pools: PoolConfig = PoolConfig()
     rpc: RpcConfig = RpcConfig()
+    http: HttpConfig = HttpConfig()
     security: SecurityConfig = SecurityConfig()
     metrics: MetricsConfig = MetricsConfig()
-    http: HttpConfig = HttpConfig()
     logs: LogConfig = LogConfig()
 
 
