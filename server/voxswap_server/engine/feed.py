@@ -6,10 +6,12 @@ What the reading strand sees depends on numbers of tokens only, never on how far
 
 from collections.abc import Generator
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from voxswap_server.engine.job import Await, Work
-from voxswap_server.engine.text_encoder import EncodedText
+
+if TYPE_CHECKING:
+    from voxswap_server.engine.text_encoder import EncodedText
 
 TOKENS_PER_SECOND = 25
 
