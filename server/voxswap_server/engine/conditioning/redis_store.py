@@ -13,6 +13,9 @@ from voxswap_server.engine.conditioning.entry import MAX_ENTRY_BYTES
 from voxswap_server.engine.conditioning.keys import FORMAT, Key
 from voxswap_server.errors import RequestError
 
+_NO_STRING: Final = "WRONGTYPE"
+_FOREIGN: Final = b"no string"
+"""Stands for whatever else lies under a key of ours: no entry, and no reason to leave Redis alone."""
 _PROBE: Final = Key("probe", "0" * 64)
 
 
@@ -33,8 +36,13 @@ class Redis:
         self._ttl_ms = ceil(ttl_s * 1000) or None
 
     def get(self, key: Key) -> bytes | None:
-        # A range, for whatever lies there may be of any size; a missing key is an empty string to it.
-        data: bytes = self._client.getrange(self._prefix + key.name, 0, MAX_ENTRY_BYTES)
+        try:
+            # A range, for whatever lies there may be of any size; a missing key is an empty string to it.
+            data: bytes = self._client.getrange(self._prefix + key.name, 0, MAX_ENTRY_BYTES)
+        except Exception as error:
+            if _NO_STRING in str(error):
+                return _FOREIGN
+            raise
         return data or None
 
     def put(self, key: Key, data: bytes) -> None:
@@ -78,13 +86,22 @@ def connect(url: str, *, prefix: str, ttl_s: float, timeout_s: float) -> Redis:
             decode_responses=False,
             client_name="voxswap",
         )
-    except ValueError as error:
-        raise RequestError(f"cache.redis_url is no address of a Redis: {error}", field="cache.redis_url") from None
+    except ValueError:
+        # Not in the words of whoever found it: they may hold what was taken for the port, which is a password's end.
+        raise RequestError(
+            "cache.redis_url is no address of a Redis; such as redis://:password@host:6379/0, with whatever is special "
+            "in the password percent-encoded",
+            field="cache.redis_url",
+        ) from None
     return Redis(client, prefix, ttl_s)
 
 
 def place_of(url: str) -> str:
-    """Where a URL points, without its secrets."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    """Where a URL points, without its secrets; of one that cannot be read, nothing."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "an address that cannot be read"
+    path = parts.path if parts.scheme == "unix" or parts.path[1:].isdigit() else ""
+    return f"{parts.scheme}://{host}{port}{path}"
