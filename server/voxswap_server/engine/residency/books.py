@@ -54,6 +54,8 @@ class Books:
         """Look-ups of voices and of networks."""
         self.loads = self.load_failures = 0
         self.evictions: Counter[str] = Counter()
+        self.looked_s = clock()
+        """When it was last looked whether those who wait can come in."""
         self.closing = False
         self.dirty = False
         """Something changed that may let something else begin."""

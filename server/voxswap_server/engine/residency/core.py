@@ -168,7 +168,8 @@ class Residency:
         deadlines = [generation.queued_s + config.wait_for_room_s for generation in books.queue]
         for generation in books.roster.current():
             turn_over_s = generation.ready_s + config.min_resident_s
-            if books.queue and turn_over_s > now_s:
+            # Not "> now": a turn that ended since the last look would wake nobody.
+            if books.queue and turn_over_s > books.looked_s:
                 deadlines.append(turn_over_s)
             if config.idle_ttl_s > 0 and not generation.voice.pinned:
                 # A leased voice is looked at again later, so that its release need not disturb the keeper of time.

@@ -22,6 +22,7 @@ class WaitingRoom:
 
     def admit(self) -> None:
         """Brings in everybody for whom there is room, or for whom room can be made."""
+        self._books.looked_s = self._books.clock()
         blocked: tuple[Generation, LoadPlan] | None = None
         patience_lost = False
         for generation in list(self._books.queue):

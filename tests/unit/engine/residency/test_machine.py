@@ -16,7 +16,7 @@ from voxswap_server.engine.residency.ledger import PartState, Tier
 from voxswap_server.engine.residency.voices import Stage, Ticket
 from voxswap_server.errors import VoiceUnusable, VoxswapError
 
-NAMES = ("a", "b", "c", "d", "e")
+NAMES = ("a", "b", "c", "d", "network:n")
 CONTENTS = ("base", "p1", "p2", "p3", "p4", "p5", "p6")
 SIZES = dict(zip(CONTENTS, (8, 1, 2, 3, 5, 7, 4), strict=True))
 WAIT_S = 30.0
@@ -166,7 +166,9 @@ class ResidencyMachine(RuleBasedStateMachine):
         assert sum(levels["device"].__getattribute__(name) for name in ("leased_bytes", "evictable_bytes")) == (
             self.books.device.used_bytes
         )
-        generations = [one for one in self.manager.residents() if one.tier == "device"]
+        generations = [self.books.roster.resident(generation) for _, generation in self.generations()]
+        voices = [one for one in generations if one.voice_id != "network:n"]
+        assert [one for one in self.manager.residents() if one.tier == "device"] == voices
         held = {part for _, generation in self.generations() for part in generation.parts.values()}
         own = sum(one.bytes_own for one in generations)
         shared = {part for part in held if len(part.holders) > 1}
@@ -239,6 +241,7 @@ class ResidencyMachine(RuleBasedStateMachine):
         assert self.manager.close(grace_s=0.0)
         assert not self.loader.live
         assert self.manager.residents() == []
+        assert self.manager.networks() == {}
 
 
 class LyingHeaders(ResidencyMachine):
