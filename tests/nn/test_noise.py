@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxswap_server.nn.noise import SMALLEST_EXPONENTIAL, PhiloxNoise, RecordedNoise, ZeroNoise
+from voxswap_server.nn.noise import SMALLEST_EXPONENTIAL, PhiloxNoise, RecordedNoise, ZeroNoise, derived_seed
 
 SEEDS = st.integers(-(2**70), 2**70)
 
@@ -140,3 +140,10 @@ def test_recorded_noise_never_makes_any_up(ask):
 def test_nothing_recorded_is_an_error():
     with pytest.raises(LookupError, match="latent"):
         RecordedNoise().latent(1, 0, 1)
+
+
+@given(seed=st.integers(0, 2**64 - 1))
+def test_another_attempt_has_a_seed_of_its_own_that_follows_from_the_first(seed):
+    assert derived_seed(seed, 0) == seed
+    assert len({seed, derived_seed(seed, 1), derived_seed(seed, 2)}) == 3
+    assert derived_seed(seed, 1) == derived_seed(seed, 1) < 2**64

@@ -1,9 +1,13 @@
 """The scheduler, as a table of situations and a few laws."""
 
-from hypothesis import given
+from collections import defaultdict
+from dataclasses import dataclass, field
+from itertools import count, pairwise
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxswap_server.engine.scheduler import Candidate, SchedulerConfig, deadline_of, pick
+from voxswap_server.engine.scheduler import Candidate, Patience, SchedulerConfig, deadline_of, pick
 
 CONFIG = SchedulerConfig(max_step_rows=4, max_prefill_tokens=100)
 
@@ -74,3 +78,107 @@ def test_a_waiting_job_grows_more_urgent_than_a_stream_with_audio_ahead() -> Non
     newcomer = deadline_of(accepted_s=4.0, first_audio_s=None, sent_audio_s=0.0)
     latecomer = deadline_of(accepted_s=5.9, first_audio_s=None, sent_audio_s=0.0)
     assert newcomer < stream < latecomer
+
+
+def test_a_new_stream_goes_before_those_that_have_audio_ahead_and_after_one_that_runs_dry() -> None:
+    newcomer = deadline_of(accepted_s=10.0, first_audio_s=None, sent_audio_s=0.0)
+    ahead = deadline_of(accepted_s=0.0, first_audio_s=1.0, sent_audio_s=9.5)
+    dry = deadline_of(accepted_s=0.0, first_audio_s=1.0, sent_audio_s=9.0)
+    assert dry < newcomer < ahead
+
+
+def test_a_job_nobody_listens_to_gives_way_until_its_patience_ends() -> None:
+    batch = deadline_of(accepted_s=0.0, first_audio_s=1.0, sent_audio_s=2.0, batch=True, patience=Patience(0.3, 10.0))
+    stream = deadline_of(accepted_s=9.0, first_audio_s=9.5, sent_audio_s=1.0)
+    later = deadline_of(accepted_s=11.8, first_audio_s=None, sent_audio_s=0.0)
+    assert batch == 12.0
+    assert stream < batch < later
+
+
+@dataclass
+class Playing:
+    """A job of a simulation: units of work, each of which takes some time and makes some audio."""
+
+    number: int
+    accepted_s: float
+    batch: bool
+    units: list[tuple[float, float]]
+    first_audio_s: float | None = None
+    sent_audio_s: float = 0.0
+    progressed_s: list[float] = field(default_factory=list)
+
+    def deadline_s(self, patience: Patience) -> float:
+        return deadline_of(
+            accepted_s=self.accepted_s,
+            first_audio_s=self.first_audio_s,
+            sent_audio_s=self.sent_audio_s,
+            batch=self.batch,
+            patience=patience,
+        )
+
+    def advance(self, now_s: float) -> None:
+        self.progressed_s.append(now_s)
+        self.sent_audio_s += self.units.pop(0)[1]
+        if self.first_audio_s is None:
+            self.first_audio_s = now_s
+
+
+units = st.lists(st.tuples(st.floats(0.01, 2.0), st.floats(0.01, 1.0)), min_size=1, max_size=6)
+
+
+@given(seats=st.integers(1, 6), jobs=st.lists(st.tuples(st.booleans(), units), min_size=8, max_size=40))
+@settings(max_examples=60)
+def test_under_endless_overload_every_job_progresses_within_a_bound(
+    seats: int, jobs: list[tuple[bool, list[tuple[float, float]]]]
+) -> None:
+    """Whoever leaves makes room for the next at once, and each needs more of the device than it makes audio.
+
+    From the moment of its deadline on nobody who is admitted later goes before a job; so it waits for its patience, for
+    the audio that it made, and for what those who sat with it then had left to do.
+    """
+    patience, clock_s, numbers = Patience(0.3, 5.0), 0.0, count()
+    work_s = max(sum(took for took, _ in work) for _, work in jobs)
+    waiting, inside, gone = list(jobs), [], []
+    while waiting or inside:
+        while waiting and len(inside) < seats:
+            batch, work = waiting.pop(0)
+            inside.append(Playing(next(numbers), clock_s, batch, list(work)))
+        (chosen,) = pick([Candidate(job.number, job.deadline_s(patience), None) for job in inside], SchedulerConfig())
+        job = next(job for job in inside if job.number == chosen)
+        clock_s += job.units[0][0]
+        job.advance(clock_s)
+        if not job.units:
+            inside.remove(job)
+            gone.append(job)
+    for job in gone:
+        moments = [job.accepted_s, *job.progressed_s]
+        bound_s = patience.batch_s + 6.0 + (seats + 1) * work_s
+        assert max(after - before for before, after in pairwise(moments)) <= bound_s
+
+
+@given(st.lists(units, min_size=2, max_size=5))
+@settings(max_examples=40)
+def test_batch_work_fills_what_streams_leave_and_streams_are_not_late_for_it(
+    streams: list[list[tuple[float, float]]],
+) -> None:
+    """Streams that fit the device (each unit makes more audio than all of them take) are never late by more than one unit."""
+    patience, clock_s = Patience(0.3, 1e6), 0.0
+    load = sum(max(took for took, _ in work) for work in streams) + 0.5
+    jobs = [
+        Playing(number, 0.0, batch=False, units=[(took, load) for took, _ in work])
+        for number, work in enumerate(streams)
+    ]
+    jobs.append(Playing(len(jobs), 0.0, batch=True, units=[(0.5, 0.5)] * 40))
+    late_s: dict[int, float] = defaultdict(float)
+    while any(job.units for job in jobs):
+        waiting = [Candidate(job.number, job.deadline_s(patience), None) for job in jobs if job.units]
+        (chosen,) = pick(waiting, SchedulerConfig())
+        job = jobs[chosen]
+        clock_s += job.units[0][0]
+        if job.first_audio_s is not None:
+            late_s[chosen] = max(late_s[chosen], clock_s - job.deadline_s(patience))
+        job.advance(clock_s)
+    assert all(late_s[job.number] <= 0 for job in jobs if not job.batch)
+    assert len(jobs[-1].progressed_s) == 40
+    streamed_s = max(job.progressed_s[-1] for job in jobs[:-1])
+    assert jobs[-1].progressed_s[-1] >= streamed_s  # it had what they left
