@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from voxswap_server import parity
 from voxswap_server.cli.main import app
-from voxswap_server.nn import sampling, t2s
+from voxswap_server.nn import sampling, t2s_native
+from voxswap_server.nn.t2s import T2S
 from voxswap_server.parity import replay_text, runner
 from voxswap_server.parity.cases import Goldens, ModelFiles
 from voxswap_server.parity.compare import Row, Verdict
@@ -54,6 +55,19 @@ def work(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def replay(work) -> runner.Replay:
     return runner.Replay(Goldens(GOLDENS), work)
+
+
+@pytest.mark.parametrize(("version", "name"), CASES)
+def test_the_reference_backend_of_t2s_equals_upstreams_too(work, version, name):
+    """What CUDA and processors without our kernels compute with."""
+    replay = runner.Replay(Goldens(GOLDENS), work, t2s_backend="torch")
+    case = replay._goldens.case(version, name)
+    voice_of_case = replay._networks.voice(version, case.record.model_files)
+    assert isinstance(voice_of_case.t2s, T2S)
+    bert, _ = runner.replay_bert(case, lambda: replay._networks.text_encoder)
+    rows = runner.replay_t2s(case, voice_of_case.t2s, bert)
+    assert {"logits", "tokens"} <= {row.stage for row in rows}
+    assert not failures(rows)
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +136,9 @@ def test_one_wrong_weight_in_the_generator_is_seen(replay):
     assert found.keys() == {"audio", "int16"}
 
 
-def test_a_wrong_epsilon_in_t2s_is_seen(replay, monkeypatch):
-    monkeypatch.setattr(t2s, "EPSILON", 1e-3)
+def test_a_wrong_epsilon_in_t2s_is_seen(replay, monkeypatch, work):
+    monkeypatch.setattr(t2s_native, "EPSILON", 1e-3)
+    monkeypatch.setattr(replay, "_networks", Networks(GOLDENS, work))
     assert "logits" in failures(replay.case("v2", "en_batch"))
 
 
@@ -243,6 +258,8 @@ def test_a_directory_without_cases_is_refused(tmp_path):
         (["--versions", "v2", "--cases", "en_loud"], 0, "0 FAIL"),
         (["--versions", "v9"], 2, "no cases of v9"),
         (["--cases", "en_nothing"], 2, "no case is called 'en_nothing'"),
+        (["--versions", "v2", "--cases", "en_loud", "--backend", "torch"], 0, "0 FAIL"),
+        (["--backend", "abacus"], 2, "choices: auto, native, torch"),
     ],
 )
 def test_the_command(arguments, code, said, work):

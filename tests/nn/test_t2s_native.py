@@ -2,6 +2,7 @@
 
 import gc
 import threading
+from io import BytesIO
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fixtures.t2s import t2s_checkpoint, tiny_native_t2s, tiny_t2s
+from voxswap_server.engine.memory import size_of
 from voxswap_server.errors import RequestError
 from voxswap_server.nn.native import compiler, linear
 from voxswap_server.nn.native.compiler import Processor
@@ -16,9 +18,10 @@ from voxswap_server.nn.native.post_norm import Shape, step_code
 from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.quantized import quantized
 from voxswap_server.nn.t2s import T2S, PrefillRow, T2SConfig
-from voxswap_server.nn.t2s_backends import BACKENDS, Placement, chosen, load_t2s
+from voxswap_server.nn.t2s_backends import BACKENDS, Placement, Stored, chosen, load_t2s
 from voxswap_server.nn.t2s_native import NativeT2S
 from voxswap_store.layout_t2s import convert_t2s
+from voxswap_store.weights import read_weights, write_weights
 
 CPU = torch.device("cpu")
 
@@ -211,14 +214,26 @@ def test_a_backend_that_cannot_is_refused(arguments, message):
         chosen(*arguments)
 
 
-@pytest.mark.parametrize(("backend", "kind"), [("auto", NativeT2S), ("torch", T2S)])
-def test_backends_weigh_what_they_say(backend, kind):
+@pytest.mark.parametrize(
+    ("backend", "precision", "kind"),
+    [("auto", "exact", NativeT2S), ("auto", "int8", NativeT2S), ("torch", "exact", T2S)],
+)
+@pytest.mark.parametrize("dtypes", ["halves", "singles", "mixed"])
+def test_backends_take_what_they_say(backend, precision, kind, dtypes):
+    """Of a file that was read as one block."""
     converted = convert_t2s(*t2s_checkpoint(1))
-    net = load_t2s(T2SConfig.from_dict(converted.config), converted.tensors, placed(), backend=backend)
+    for number, (name, tensor) in enumerate(converted.tensors.items()):
+        converted.tensors[name] = (
+            tensor.float() if dtypes == "singles" or (dtypes == "mixed" and number % 3) else tensor
+        )
+    file = BytesIO()
+    write_weights(file, converted)
+    weights = read_weights(file)
+    apart = weights.tensors if backend == "auto" else {name: each.clone() for name, each in weights.tensors.items()}
+    net = load_t2s(T2SConfig.from_dict(weights.config), apart, placed(), backend=backend, precision=precision)
     assert isinstance(net, kind)
-    matrix = net.tensors["layers.0.qkv.weight"]
-    said = BACKENDS[chosen(backend, placed())].weight_bytes(matrix.numel(), torch.float16, placed(), "exact")
-    assert said == matrix.nbytes
+    stored = {name: Stored(tensor.dtype, tuple(tensor.shape)) for name, tensor in weights.tensors.items()}
+    assert BACKENDS[chosen(backend, placed(), precision)].planned_bytes(stored, placed(), precision) == size_of(net)
 
 
 def test_machine_code_is_made_once_a_shape():

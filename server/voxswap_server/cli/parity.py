@@ -16,6 +16,9 @@ def parity(
     goldens: Annotated[Path, typer.Argument(help="Directory of golden cases: VERSION/cases, shared, …")],
     versions: Annotated[str, typer.Option(help="Versions, separated by commas. Default: all that have cases.")] = "",
     cases: Annotated[str, typer.Option(help="Patterns of case names (en_*, v2/zh_*), separated by commas.")] = "",
+    backend: Annotated[
+        str, typer.Option(help="Computes the semantic tokens: auto (what a server on this CPU takes), native or torch.")
+    ] = "auto",
     work: Annotated[
         Path | None, typer.Option(help="Keep rebuilt checkpoints here for the next run. Default: a folder that goes.")
     ] = None,
@@ -28,12 +31,15 @@ def parity(
 
     Example: voxswap parity path/to/goldens --versions v2,v2Pro --cases "en_*"
     """
+    from voxswap_server.nn.t2s_backends import require_backend
     from voxswap_server.parity import report, run
 
     rows = []
     typer.echo(report.header())
     with _directory(work) as directory:
-        for row in run(goldens, directory, versions=_list(versions), cases=_list(cases)):
+        for row in run(
+            goldens, directory, versions=_list(versions), cases=_list(cases), t2s_backend=require_backend(backend)
+        ):
             rows.append(row)
             typer.echo(report.line(row))
     typer.echo("")

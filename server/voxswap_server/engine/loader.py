@@ -8,15 +8,17 @@ import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor
 
 from voxswap_server.domain import Prompt
 from voxswap_server.engine import stored_prompt
+from voxswap_server.engine.backends import EngineConfig
 from voxswap_server.engine.device import Device, give_back_to_the_system, is_exhausted
 from voxswap_server.engine.memory import TensorSet, copied_to, size_of
 from voxswap_server.engine.networks import load_network, network_dtype, unusable
@@ -31,13 +33,15 @@ from voxswap_server.engine.voice import PromptAudio, Voice
 from voxswap_server.errors import VoiceUnusable
 from voxswap_server.nn.decoder import Decoder
 from voxswap_server.nn.decoders import load_decoder
+from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.specs import spec_of
-from voxswap_server.nn.t2s import T2S, T2SConfig
+from voxswap_server.nn.t2s import T2SConfig
+from voxswap_server.nn.t2s_backends import BACKENDS, Placement, Precision, Stored, TokenModel, chosen
 from voxswap_server.nn.vocoder import Vocoder
 from voxswap_store.assets import WEIGHTS, asset_directory, asset_manifest, base_file
 from voxswap_store.catalogue import Catalogue, VoiceEntry
-from voxswap_store.safetensors_header import BadHeader, read_header
-from voxswap_store.weights import Weights, load_weights
+from voxswap_store.safetensors_header import BadHeader, Header, read_header
+from voxswap_store.weights import DTYPES, Weights, load_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,18 @@ class _NetworkSource:
     """sha256 of each."""
 
 
+_DEFAULTS: Final = EngineConfig()
+
+
 class StoreLoader:
     """Implements `residency.VoiceLoader` over a catalogue and a device."""
 
-    def __init__(self, catalogue: Catalogue, device: Device) -> None:
+    def __init__(self, catalogue: Catalogue, device: Device, config: EngineConfig = _DEFAULTS) -> None:
         self._catalogue = catalogue
         self._device = device
+        self._config = config
+        team = Team(1 if device.is_cuda else device.threads)
+        self._placement = Placement(device.device, device.dtype, team)
         self._verified = _Verified()
 
     @property
@@ -79,7 +89,7 @@ class StoreLoader:
         entry = self._catalogue.get(voice_id)
         files, base = entry.manifest.files, entry.manifest.base_sha256
         vocoder = spec_of(entry.manifest.version).vocoder
-        parts = [self._part(entry, entry.path(files.t2s), files.t2s.sha256, self._t2s)]
+        parts = [self._t2s_part(entry)]
         decoder = self._decoder if base is None and vocoder is None else self._tensors
         parts.append(self._part(entry, entry.path(files.decoder), files.decoder.sha256, decoder))
         if base is not None:
@@ -131,7 +141,7 @@ class StoreLoader:
         return Voice(
             manifest=entry.manifest,
             spec=spec_of(entry.manifest.version),
-            t2s=cast("T2S", t2s.value),
+            t2s=cast("TokenModel", t2s.value),
             t2s_key=t2s.key,
             decoder=cast("Decoder", spoken),
             decoder_key=key,
@@ -173,19 +183,25 @@ class StoreLoader:
     def _file(self, source: _Source) -> object:
         try:
             self._verified.check(source.path, source.sha256)
-            return source.build(self._apart(load_weights(source.path, pin_memory=self._device.is_cuda)))
+            return source.build(load_weights(source.path, pin_memory=self._device.is_cuda))
         except (OSError, BadHeader, ValueError) as error:
             raise VoiceUnusable(source.voice_id, f"{source.path.name}: {_told(error)}") from error
 
     def _part(self, entry: VoiceEntry, path: Path, sha256: str, build: Callable[[Weights], object]) -> PartPlan:
-        try:
-            with path.open("rb") as opened:
-                header = read_header(opened)
-        except (OSError, BadHeader) as error:
-            raise VoiceUnusable(entry.voice_id, f"{path.name}: {_told(error)}") from error
         itemsize = self._device.dtype.itemsize
-        size_bytes = sum(prod(spec.shape) * itemsize for spec, _ in header.tensors.values())
+        size_bytes = sum(prod(spec.shape) * itemsize for spec, _ in _header(entry, path).tensors.values())
         return PartPlan(sha256, size_bytes, _Source(entry.voice_id, path, sha256, build))
+
+    def _t2s_part(self, entry: VoiceEntry) -> PartPlan:
+        """Weights of which the backend computes as they are stored take what their file takes."""
+        file, precision = entry.manifest.files.t2s, self._config.precision_of(entry.voice_id)
+        path, backend = entry.path(file), chosen(self._config.t2s_backend, self._placement, precision)
+        tensors = _header(entry, path).tensors
+        stored = {name: Stored(DTYPES[spec.dtype], spec.shape) for name, (spec, _) in tensors.items()}
+        size_bytes = BACKENDS[backend].planned_bytes(stored, self._placement, precision)
+        key = file.sha256 if precision == "exact" else f"{file.sha256}+{precision}"
+        build = partial(self._t2s, backend=backend, precision=precision)
+        return PartPlan(key, size_bytes, _Source(entry.voice_id, path, file.sha256, build))
 
     def _apart(self, weights: Weights) -> Weights:
         """Where some tensors will be converted, the others must not keep the block of all of them alive."""
@@ -198,18 +214,21 @@ class StoreLoader:
         }
         return replace(weights, tensors=tensors)
 
-    def _t2s(self, weights: Weights) -> T2S:
+    def _t2s(self, weights: Weights, *, backend: str, precision: Precision) -> TokenModel:
+        if backend == "torch":
+            weights = self._apart(weights)
         config = T2SConfig.from_dict(weights.config)
-        return T2S.from_tensors(config, weights.tensors, dtype=self._device.dtype, device=self._device.device)
+        return BACKENDS[backend].load(config, weights.tensors, self._placement, precision)
 
     def _decoder(self, weights: Weights) -> Decoder:
         device, dtype = self._device.device, self._device.dtype
-        return load_decoder(weights.config, weights.tensors, dtype=dtype, device=device)
+        return load_decoder(weights.config, self._apart(weights).tensors, dtype=dtype, device=device)
 
     def _tensors(self, weights: Weights) -> TensorSet:
         """Of a decoder that is put together of several parts: in the device's precision, so that nothing is copied."""
         device, dtype = self._device.device, self._device.dtype
-        return TensorSet(weights.config, {name: tensor.to(device, dtype) for name, tensor in weights.tensors.items()})
+        tensors = self._apart(weights).tensors
+        return TensorSet(weights.config, {name: tensor.to(device, dtype) for name, tensor in tensors.items()})
 
     def _joined(self, own: TensorSet, below: Mapping[str, Tensor], vocoder: LoadedPart | None) -> Decoder:
         """A decoder over its base, if it is a LoRA, and its vocoder: whose memory is shared with others on them."""
@@ -218,7 +237,7 @@ class StoreLoader:
         return load_decoder(own.config, {**below, **own.tensors}, vocoder=network, dtype=dtype, device=device)
 
     def _prompt(self, weights: Weights) -> PromptAudio:
-        return stored_prompt.from_tensors(weights.tensors, self._device.device)
+        return stored_prompt.from_tensors(self._apart(weights).tensors, self._device.device)
 
     def _moved(self, part: LoadedPart, to: torch.device) -> LoadedPart:
         value = copied_to(part.value, to)
@@ -249,6 +268,15 @@ class _Verified:
                 raise ValueError("it is not the file that the manifest describes")
         with self._lock:
             self._seen[sha256] = identity
+
+
+def _header(entry: VoiceEntry, path: Path) -> Header:
+    """Of a file of a voice."""
+    try:
+        with path.open("rb") as opened:
+            return read_header(opened)
+    except (OSError, BadHeader) as error:
+        raise VoiceUnusable(entry.voice_id, f"{path.name}: {_told(error)}") from error
 
 
 def _told(error: Exception) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from voxswap_server.engine.voice import PromptAudio
 from voxswap_server.nn.t2s import T2S
+from voxswap_server.nn.t2s_native import NativeT2S
 
 
 @runtime_checkable
@@ -70,7 +71,7 @@ def _copied(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def _tensors(value: object) -> Iterator[Tensor]:
-    if isinstance(value, T2S | TensorSet):
+    if isinstance(value, T2S | NativeT2S | TensorSet):
         yield from value.tensors.values()
     elif isinstance(value, nn.Module):
         yield from value.parameters()

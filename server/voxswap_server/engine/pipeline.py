@@ -21,7 +21,8 @@ from voxswap_server.engine.text_encoder import EncodedText
 from voxswap_server.engine.voice import Voice
 from voxswap_server.nn.noise import NoiseSource
 from voxswap_server.nn.sampling import SamplerState, Sampling, draw, token_limit
-from voxswap_server.nn.t2s import T2S, KVCache, PrefillRow
+from voxswap_server.nn.t2s import KVCache, PrefillRow
+from voxswap_server.nn.t2s_backends import TokenModel
 
 PIECE_TOKENS = (10, 15, 25, 40)
 """How much audio each decoded piece holds (40 ms a token): small first ones are heard early, larger ones cost less."""
@@ -175,11 +176,11 @@ def _made(pieces: Iterator[Tensor]) -> Generator[Work, Any, int]:
     return samples
 
 
-def _prefill(t2s: T2S, rows: list[PrefillRow]) -> list[Tensor]:
+def _prefill(t2s: TokenModel, rows: list[PrefillRow]) -> list[Tensor]:
     return list(t2s.prefill(rows))
 
 
-def _step(t2s: T2S, rows: list[tuple[int, KVCache]]) -> list[Tensor]:
+def _step(t2s: TokenModel, rows: list[tuple[int, KVCache]]) -> list[Tensor]:
     tokens = torch.tensor([token for token, _ in rows], dtype=torch.long, device=t2s.device)
     return list(t2s.step(tokens, [cache for _, cache in rows]))
 
@@ -190,7 +191,7 @@ def _next_piece(calls: list[Iterator[Tensor]]) -> list[Any]:
     return [None if piece is None else piece.numpy(force=True)]
 
 
-def _joined_bert(t2s: T2S, prompt: EncodedPrompt, text: EncodedText) -> Tensor | None:
+def _joined_bert(t2s: TokenModel, prompt: EncodedPrompt, text: EncodedText) -> Tensor | None:
     """Features of the prompt's phones, then of the utterance's: (bert_dim, P), or None where both are zeros."""
     if prompt.bert is None and text.bert is None:
         return None

@@ -11,7 +11,7 @@ from torch import Tensor
 from voxswap_server.domain import Prompt
 from voxswap_server.nn.decoder import Conditioning, Decoder
 from voxswap_server.nn.specs import VersionSpec
-from voxswap_server.nn.t2s import T2S
+from voxswap_server.nn.t2s_backends import TokenModel
 from voxswap_store.assets import content_encoder
 from voxswap_store.manifest import VoiceManifest
 
@@ -35,7 +35,7 @@ class Voice:
 
     manifest: VoiceManifest
     spec: VersionSpec
-    t2s: T2S
+    t2s: TokenModel
     t2s_key: str
     """Content address of the T2S weights: rows of equal keys share a step."""
     decoder: Decoder

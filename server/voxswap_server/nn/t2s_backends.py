@@ -5,8 +5,9 @@ Knows nothing of files; tensors and config are as the store wrote them.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from types import MappingProxyType
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol, cast, get_args
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from voxswap_server.errors import RequestError
 from voxswap_server.nn.native.compiler import processor
 from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.t2s import T2S, KVCache, PrefillRow, T2SConfig
-from voxswap_server.nn.t2s_native import NativeT2S
+from voxswap_server.nn.t2s_native import NativeT2S, native_bytes
 
 BackendName = Literal["auto", "native", "torch"]
 Precision = Literal["exact", "int8"]
@@ -68,6 +69,13 @@ class Placement:
     """Runs our kernels, on CPUs."""
 
 
+class Stored(NamedTuple):
+    """A tensor of a file that was not read yet."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """One row of the table."""
@@ -76,8 +84,8 @@ class Backend:
     fits: Callable[[Placement], bool]
     """Whether it runs there at all."""
     load: Callable[[T2SConfig, Mapping[str, Tensor], Placement, Precision], TokenModel]
-    weight_bytes: Callable[[int, torch.dtype, Placement, Precision], int]
-    """Bytes of a matrix of so many numbers, stored in that dtype."""
+    planned_bytes: Callable[[Mapping[str, Stored], Placement, Precision], int]
+    """What the weights will take, exactly."""
 
 
 def load_t2s(
@@ -114,6 +122,18 @@ def chosen(backend: BackendName, placement: Placement, precision: Precision = "e
     return able[0]
 
 
+def require_backend(name: str) -> BackendName:
+    """The backend of this name.
+
+    Raises:
+        RequestError: there is none; the message lists the choices.
+    """
+    choices = get_args(BackendName)
+    if name not in choices:
+        raise RequestError(f"there is no T2S backend {name!r}; choices: {', '.join(choices)}")
+    return cast("BackendName", name)
+
+
 def _torch(config: T2SConfig, tensors: Mapping[str, Tensor], placement: Placement, _precision: Precision) -> TokenModel:
     return T2S.from_tensors(config, tensors, dtype=placement.dtype, device=placement.device)
 
@@ -126,26 +146,18 @@ def _natively(placement: Placement) -> bool:
     return placement.device.type == "cpu" and placement.dtype == torch.float32 and processor().halves
 
 
-def _native_itemsize(dtype: torch.dtype, precision: Precision) -> int:
-    if precision == "int8":
-        return torch.int8.itemsize
-    return dtype.itemsize if dtype == torch.float16 else torch.float32.itemsize
+def _torch_bytes(stored: Mapping[str, Stored], placement: Placement, _precision: Precision) -> int:
+    return sum(prod(tensor.shape) for tensor in stored.values()) * placement.dtype.itemsize
+
+
+def _native_bytes(stored: Mapping[str, Stored], _placement: Placement, precision: Precision) -> int:
+    return native_bytes(stored, int8=precision == "int8")
 
 
 BACKENDS: Final[Mapping[str, Backend]] = MappingProxyType(
     {
-        "native": Backend(
-            ("exact", "int8"),
-            _natively,
-            _native,
-            lambda count, dtype, _place, precision: count * _native_itemsize(dtype, precision),
-        ),
-        "torch": Backend(
-            ("exact",),
-            lambda _place: True,
-            _torch,
-            lambda count, _dtype, place, _precision: count * place.dtype.itemsize,
-        ),
+        "native": Backend(("exact", "int8"), _natively, _native, _native_bytes),
+        "torch": Backend(("exact",), lambda _place: True, _torch, _torch_bytes),
     }
 )
 """Fastest first."""

@@ -6,6 +6,7 @@ depend on its batch-mates at all. Knows nothing of sampling, of jobs or of files
 """
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Final, Self
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from voxswap_server.nn.adopt import check_fit
 from voxswap_server.nn.native.post_norm import LAYER_WORDS, MATRICES, NORMS, Shape, step_code
 from voxswap_server.nn.native.team import Team
-from voxswap_server.nn.quantized import Quantized, quantized
+from voxswap_server.nn.quantized import quantized
 from voxswap_server.nn.t2s import (
     EPSILON,
     KVCache,
@@ -32,6 +33,9 @@ from voxswap_server.nn.t2s import (
 _CPU: Final = torch.device("cpu")
 _TABLES: Final = ("text_embedding.weight", "audio_embedding.weight")
 """Read a row at a time, in whatever precision they have."""
+_MATRICES: Final = tuple(f"{name}.weight" for name in (*MATRICES, "bert_projection", "head"))
+_AS_STORED: Final = frozenset({torch.float16, torch.float32})
+"""Kernels compute from these as they are."""
 _KINDS: Final = {torch.float16: "float16", torch.float32: "float32", torch.int8: "int8"}
 
 
@@ -75,16 +79,17 @@ class NativeT2S:
         """
         shapes = tensor_shapes(config)
         check_fit(shapes, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
-        matrices = [name for name, shape in shapes.items() if len(shape) == 2 and name not in _TABLES]
-        halves = all(tensors[name].dtype == torch.float16 for name in matrices)
-        adopted = {name: tensors[name].contiguous() for name in _TABLES}
-        adopted |= {name: tensors[name].float() for name in shapes.keys() - {*matrices, *_TABLES}}
-        for name in matrices:
-            if int8:
-                matrix: Quantized = quantized(tensors[name])
+        kept = _kept({name: tensor.dtype for name, tensor in tensors.items()}, int8=int8)
+        adopted: dict[str, Tensor] = {}
+        for name in shapes:
+            tensor = tensors[name].contiguous()
+            if int8 and _is_matrix(name):
+                matrix = quantized(tensor)
                 adopted |= {name: matrix.values, f"{name.removesuffix('.weight')}.scale": matrix.scale}
+            elif kept is None:  # of the block that they came in nothing must stay
+                adopted[name] = tensor.to(tensor.dtype if name in _TABLES else torch.float32, copy=True)
             else:
-                adopted[name] = tensors[name].to(torch.float16 if halves else torch.float32).contiguous()
+                adopted[name] = tensor if _is_matrix(name) or name in _TABLES else tensor.float()
         return cls(config, adopted, team)
 
     def new_cache(self, prefix_tokens: int, max_new_tokens: int) -> KVCache:
@@ -178,3 +183,28 @@ class NativeT2S:
         weight, bias = self.tensors[f"{name}.weight"], self.tensors.get(f"{name}.bias", self._no_bias)
         scale = self.tensors.get(f"{name}.scale", bias)
         return weight.data_ptr(), scale.data_ptr(), bias.data_ptr()
+
+
+def native_bytes(stored: Mapping[str, tuple[torch.dtype, tuple[int, ...]]], *, int8: bool = False) -> int:
+    """What `NativeT2S` will take of tensors of these dtypes and shapes."""
+    kept, total = _kept({name: dtype for name, (dtype, _) in stored.items()}, int8=int8), 0
+    for name, (dtype, shape) in stored.items():
+        count = prod(shape)
+        if int8 and _is_matrix(name):
+            total += count + 4 * shape[-1]
+        elif kept is None:
+            total += count * (dtype.itemsize if name in _TABLES else 4)
+        else:
+            converted = not _is_matrix(name) and name not in _TABLES and dtype != torch.float32
+            total += count * dtype.itemsize + (4 * count if converted else 0)
+    return total
+
+
+def _kept(dtypes: Mapping[str, torch.dtype], *, int8: bool) -> torch.dtype | None:
+    """The dtype of matrices that stay as they lie in memory; None where they have to be made anew."""
+    found = {dtype for name, dtype in dtypes.items() if _is_matrix(name)}
+    return found.pop() if not int8 and len(found) == 1 and found <= _AS_STORED else None
+
+
+def _is_matrix(name: str) -> bool:
+    return name.endswith(_MATRICES)

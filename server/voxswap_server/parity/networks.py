@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
+
 from voxswap_server.nn.bert import TextEncoder
 from voxswap_server.nn.decoder import Decoder
 from voxswap_server.nn.decoders import load_decoder
 from voxswap_server.nn.eres2net import SpeakerVectorNet
 from voxswap_server.nn.hubert import ContentEncoder
+from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.specs import VersionSpec, spec_of
-from voxswap_server.nn.t2s import T2S, T2SConfig
+from voxswap_server.nn.t2s import T2SConfig
+from voxswap_server.nn.t2s_backends import BackendName, Placement, TokenModel, load_t2s
 from voxswap_server.nn.vocoder import Vocoder
 from voxswap_server.nn.vocoders import load_vocoder
 from voxswap_server.parity.cases import ModelFiles
@@ -46,6 +50,8 @@ class GoldenVoice:
     entry: VoiceEntry
     vocoder_of: Callable[[str], Vocoder]
     """Loads the vocoder of this name."""
+    t2s_backend: BackendName
+    placement: Placement
 
     @property
     def spec(self) -> VersionSpec:
@@ -53,9 +59,10 @@ class GoldenVoice:
         return spec_of(self.entry.manifest.version)
 
     @cached_property
-    def t2s(self) -> T2S:
+    def t2s(self) -> TokenModel:
         weights = load_weights(self.entry.directory / self.entry.manifest.files.t2s.name)
-        return T2S.from_tensors(T2SConfig.from_dict(weights.config), weights.tensors)
+        config = T2SConfig.from_dict(weights.config)
+        return load_t2s(config, weights.tensors, self.placement, backend=self.t2s_backend)
 
     @cached_property
     def decoder(self) -> Decoder:
@@ -76,9 +83,12 @@ class Networks:
     Args:
         root: of the goldens.
         work: directory for rebuilt and imported files; what is there already is used again.
+        t2s_backend: computes the semantic tokens.
     """
 
-    def __init__(self, root: Path, work: Path) -> None:
+    def __init__(self, root: Path, work: Path, t2s_backend: BackendName = "auto") -> None:
+        self._t2s_backend = t2s_backend
+        self._placement = Placement(torch.device("cpu"), torch.float32, Team(torch.get_num_threads()))
         self._root = root
         self._work = work
         self._voices: dict[tuple[str, ModelFiles], GoldenVoice] = {}
@@ -93,7 +103,9 @@ class Networks:
         """
         key = (version, files)
         if key not in self._voices:
-            self._voices[key] = GoldenVoice(self._import(version, files), self.vocoder)
+            self._voices[key] = GoldenVoice(
+                self._import(version, files), self.vocoder, self._t2s_backend, self._placement
+            )
         return self._voices[key]
 
     @cached_property

@@ -13,7 +13,8 @@ from torch import Tensor
 from voxswap_server.nn.noise import SMALLEST_EXPONENTIAL, NoiseSource, RecordedNoise, ZeroNoise
 from voxswap_server.nn.sampling import EARLY_STOP_RATE_HZ, EOS_FREE_STEPS, MAX_STEPS, SamplerState, Sampling, draw
 from voxswap_server.nn.sampling import penalised as apply_penalty
-from voxswap_server.nn.t2s import T2S, PrefillRow
+from voxswap_server.nn.t2s import PrefillRow
+from voxswap_server.nn.t2s_backends import TokenModel
 from voxswap_server.parity.cases import CallSettings, Case
 from voxswap_server.parity.compare import Row, Stage, whole_numbers
 
@@ -79,7 +80,7 @@ class _Stages:
 
 
 @torch.inference_mode()
-def replay_t2s(case: Case, t2s: T2S, bert: Sequence[Tensor | None]) -> list[Row]:
+def replay_t2s(case: Case, t2s: TokenModel, bert: Sequence[Tensor | None]) -> list[Row]:
     """Rows "logits", "tokens", and where they are stored "penalised" and "samples".
 
     Args:
@@ -117,7 +118,7 @@ def segment_of(case: Case, phones: Sequence[int]) -> int:
     return next(index for index in case.targets if case.record.text_segments[index].phones == target)
 
 
-def _start(case: Case, t2s: T2S, phones: Sequence[int], bert: Sequence[Tensor | None]) -> _Generation:
+def _start(case: Case, t2s: TokenModel, phones: Sequence[int], bert: Sequence[Tensor | None]) -> _Generation:
     prompt = torch.tensor(case.record.prompt_semantic if case.has_prompt else (), dtype=torch.long)
     segments = ([0] if case.has_prompt else []) + [segment_of(case, phones)]
     features = None
@@ -134,7 +135,7 @@ def _filled(case: Case, bert: Sequence[Tensor | None], index: int, width: int) -
 
 
 def _run(
-    t2s: T2S, generations: Sequence[_Generation], settings: CallSettings, stages: _Stages, noise: _SampleNoise
+    t2s: TokenModel, generations: Sequence[_Generation], settings: CallSettings, stages: _Stages, noise: _SampleNoise
 ) -> None:
     """Runs rows together until each has ended; rows that have leave the batch."""
     params = Sampling(settings.top_k, settings.top_p, settings.temperature, settings.repetition_penalty)
@@ -166,7 +167,7 @@ def _kept(generation: _Generation, *, naive: bool, prompt: bool) -> list[int]:
     return generation.drawn[1:] if prompt else generation.drawn
 
 
-def _stream_settings(case: Case, t2s: T2S) -> CallSettings:
+def _stream_settings(case: Case, t2s: TokenModel) -> CallSettings:
     asked = case.inputs.model_dump(include={"top_k", "top_p", "temperature", "repetition_penalty"})
     return CallSettings(**asked, early_stop_num=int(EARLY_STOP_RATE_HZ * t2s.config.max_s))
 

@@ -11,6 +11,7 @@ import torch
 
 from voxswap_server.errors import VoxswapError
 from voxswap_server.nn.cfm import Cfm
+from voxswap_server.nn.t2s_backends import BackendName
 from voxswap_server.nn.vits import Vits
 from voxswap_server.parity.cases import Case, Goldens
 from voxswap_server.parity.compare import Row, failed, whole_numbers
@@ -28,7 +29,14 @@ _INPUTS = ("bert_",)
 """Arrays of a case that are inputs wherever nothing of ours makes them."""
 
 
-def run(root: Path, work: Path, *, versions: list[str] | None = None, cases: list[str] | None = None) -> Iterator[Row]:
+def run(
+    root: Path,
+    work: Path,
+    *,
+    versions: list[str] | None = None,
+    cases: list[str] | None = None,
+    t2s_backend: BackendName = "auto",
+) -> Iterator[Row]:
     """Yields the rows of every case that is asked for, as they are ready.
 
     Args:
@@ -36,13 +44,14 @@ def run(root: Path, work: Path, *, versions: list[str] | None = None, cases: lis
         work: where checkpoints are rebuilt and imported; what is there already is used again.
         versions: None is all there are.
         cases: patterns of `name` or `version/name`; None is all, and what belongs to no case too.
+        t2s_backend: computes the semantic tokens.
 
     Raises:
         BadGoldens: the directory is none of goldens, or nothing answers to a version or a pattern.
     """
     goldens = Goldens(root)
     selected = goldens.select(versions, cases)
-    replay = Replay(goldens, work)
+    replay = Replay(goldens, work, t2s_backend=t2s_backend)
     if cases is None:
         yield from replay.shared()
     for version, name in selected:
@@ -52,9 +61,11 @@ def run(root: Path, work: Path, *, versions: list[str] | None = None, cases: lis
 class Replay:
     """One run over a directory of goldens."""
 
-    def __init__(self, goldens: Goldens, work: Path, fidelity: Fidelity | None = None) -> None:
+    def __init__(
+        self, goldens: Goldens, work: Path, fidelity: Fidelity | None = None, *, t2s_backend: BackendName = "auto"
+    ) -> None:
         self._goldens = goldens
-        self._networks = Networks(goldens.root, work)
+        self._networks = Networks(goldens.root, work, t2s_backend)
         self._references = References(goldens.root, self._networks)
         self._frontend = TextFrontend()
         self._fidelity = fidelity or load_fidelity()

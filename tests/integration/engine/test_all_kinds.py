@@ -13,7 +13,8 @@ from voxswap_server.app import Engine
 from voxswap_server.demo.tiny import build_tiny_store
 from voxswap_server.domain import Language, LanguageMode, SynthesisRequest
 from voxswap_server.errors import UnsupportedLanguage
-from voxswap_server.nn.t2s import T2S, PrefillRow
+from voxswap_server.nn.t2s import PrefillRow
+from voxswap_server.nn.t2s_backends import TokenModel
 from voxswap_server.text.symbols import SYMBOLS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -102,9 +103,8 @@ async def test_the_voices_of_two_alphabets_never_share_a_symbol_table(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoken: dict[str, list[int]] = {}
-    prefill = T2S.prefill
 
-    def overhear(self: T2S, rows: list[PrefillRow]) -> Any:
+    def overhear(self: TokenModel, rows: list[PrefillRow]) -> Any:
         spoken.update({names[id(self)]: row.phones.tolist() for row in rows})
         return prefill(self, rows)
 
@@ -112,7 +112,9 @@ async def test_the_voices_of_two_alphabets_never_share_a_symbol_table(
         names = {id(lease.bundle.t2s): name for lease, name in ((first, "v1"), (second, "v2"))}
         rows = {name: lease.bundle.t2s.config.phoneme_vocab_size for name, lease in (("v1", first), ("v2", second))}
         assert rows == {"v1": 512, "v2": 732}
-        monkeypatch.setattr(T2S, "prefill", overhear)
+        kind = type(first.bundle.t2s)
+        prefill = kind.prefill
+        monkeypatch.setattr(kind, "prefill", overhear)
         await asyncio.gather(*(hear(engine.synthesizer, speech(voice, "ja")) for voice in ("v1", "v2")))
     phones = {name: [SYMBOLS[name].names[row] for row in ids] for name, ids in spoken.items()}
     # Both read the same text alike, each in its own alphabet: the first has no marks of pitch.
