@@ -5,7 +5,7 @@ Knows nothing of what the models mean.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -83,7 +83,12 @@ def from_mapping(model: type[Parsed], content: Mapping[str, Any]) -> Parsed:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise InvalidFields(_violations(model, error)) from None
+        raise refused_by(error, model.model_fields) from None
+
+
+def refused_by(error: ValidationError, known: Iterable[str] = ()) -> InvalidFields:
+    """Everything that a model says is wrong; `known` are the fields that there are."""
+    return InvalidFields(_violations(error, known))
 
 
 def require_id(voice_id: str, field: str) -> str:
@@ -96,12 +101,12 @@ def require_id(voice_id: str, field: str) -> str:
     return voice_id
 
 
-def _violations(model: type[BaseModel], error: ValidationError) -> list[tuple[str, str]]:
+def _violations(error: ValidationError, known: Iterable[str]) -> list[tuple[str, str]]:
     found = []
     for one in error.errors(include_url=False, include_context=False):
         name = ".".join(str(part) for part in one["loc"])
         if one["type"] == "extra_forbidden":
-            what = f"there is no such field; fields: {', '.join(model.model_fields)}"
+            what = f"there is no such field{'; fields: ' if known else ''}{', '.join(known)}"
         elif one["type"] == "missing":
             what = "must be set"
         else:

@@ -7,17 +7,21 @@ from dataclasses import dataclass
 
 from starlette.datastructures import URL
 from starlette.requests import HTTPConnection
-from starlette.routing import BaseRoute, Route, Router
+from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from voxswap_server.domain import ModelAdmin, Synthesizer, VoiceLibrary
+from voxswap_server.domain_live import LiveSynthesizer
 from voxswap_server.http.api_v2.config import ApiV2Config
 from voxswap_server.http.api_v2.operations import ApiV2
 from voxswap_server.http.calls import open_call
+from voxswap_server.http.events import Events
+from voxswap_server.http.live.channel import Live
 from voxswap_server.http.openai import OpenAi
-from voxswap_server.http.operations import Answer, Endpoint, Operation, Surroundings, told
+from voxswap_server.http.operations import Answer, Endpoint, Surroundings, told
 from voxswap_server.http.problems import PLAIN, NoSuchPath
+from voxswap_server.http.sockets import SocketEndpoint
 from voxswap_server.http.speaking import Speaking
 
 
@@ -28,6 +32,7 @@ class Services:
     synthesizer: Synthesizer
     library: VoiceLibrary
     admin: ModelAdmin
+    live: LiveSynthesizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +50,12 @@ def gateway(services: Services, around: Surroundings, api_v2: ApiV2Config, max_w
         *OpenAi(speaking, services.library).operations(),
         *ApiV2(speaking, services.library, api_v2, around.clock).operations(),
     )
-    routes: list[BaseRoute] = [_route(operation, around) for operation in operations]
+    channels = (*Events(services.admin).channels(), *Live(services.live).channels())
+    routes: list[BaseRoute] = [
+        *(Route(operation.path, Endpoint(operation, around)) for operation in operations),
+        *(WebSocketRoute(channel.path, SocketEndpoint(channel, around)) for channel in channels),
+    ]
     return Gateway(Router(routes, default=_Nowhere(around), redirect_slashes=False))
-
-
-def _route(operation: Operation, around: Surroundings) -> Route:
-    return Route(operation.path, Endpoint(operation, around), methods=None)
 
 
 class _Nowhere:

@@ -7,8 +7,10 @@ import httpx2
 import pytest
 import structlog
 from prometheus_client import CollectorRegistry
+from websockets.asyncio.client import connect
 
 from tests.fixtures.fake_engine import Changes, FakeAdmin, FakeLibrary, FakeSynthesizer, voice_info
+from tests.fixtures.fake_live import FakeLive
 from voxswap_server.http.gateway import Services
 from voxswap_server.http.server import HttpConfig, HttpServer
 from voxswap_server.metrics import Metrics
@@ -22,12 +24,17 @@ class Rig:
     synthesizer: FakeSynthesizer = field(default_factory=FakeSynthesizer)
     library: FakeLibrary = field(default_factory=lambda: FakeLibrary([voice_info("narrator"), voice_info("slate")]))
     admin: FakeAdmin = field(default_factory=FakeAdmin)
+    live: FakeLive = field(default_factory=FakeLive)
     server: HttpServer = None
     client: httpx2.AsyncClient = None
 
     def count(self, method, code):
         """How many requests of a method ended with a code."""
         return self.registry.get_sample_value("voxswap_requests_total", {"method": method, "code": code}) or 0
+
+    def socket(self, path, **options):
+        """A WebSocket of the `websockets` library."""
+        return connect(f"ws{self.server.url.removeprefix('http')}{path}", proxy=None, **options)
 
     def connect(self, **options):
         return httpx2.AsyncClient(base_url=self.server.url, trust_env=False, timeout=30, **options)
@@ -37,7 +44,7 @@ class Rig:
 async def running(rig=None, authenticator=None, **config):
     rig = rig or Rig()
     config = HttpConfig(**({"port": 0, "drain_grace_s": 0.0} | config))
-    services = Services(rig.synthesizer, rig.library, rig.admin)
+    services = Services(rig.synthesizer, rig.library, rig.admin, rig.live)
     rig.server = HttpServer(services, config, Metrics(rig.registry), authenticator)
     await rig.server.start()
     try:
