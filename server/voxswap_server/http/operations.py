@@ -152,7 +152,7 @@ async def attended(receive: Receive) -> AsyncIterator[None]:
 
     async def listen() -> None:
         nonlocal gone
-        while (await receive())["type"] != "http.disconnect":
+        while not (await receive())["type"].endswith(".disconnect"):
             pass
         gone = True
         task.cancel()
