@@ -10,7 +10,7 @@ BUILT_IN ?=
 JUDGES := .judges
 SRC := server client model_store proto training tests bench deploy
 
-.PHONY: setup demo test test-all test-system check parity parity-text bench evaluate-builtin dashboards proto lint type imports fmt
+.PHONY: setup demo test test-all test-system check parity parity-text bench peers evaluate-builtin dashboards proto lint type imports fmt
 
 setup: $(STAMP)
 
@@ -73,6 +73,15 @@ parity-text: setup
 
 bench: setup
 	$(BIN)/voxswap bench
+
+# Other servers need other versions of nearly everything: each has an environment of its own.
+.peers/%: bench/peers/%.txt
+	test -x $@/bin/python || $(PYTHON) -m venv $@
+	$@/bin/pip install --quiet --requirement $<
+	touch $@
+
+peers: setup .peers/cpufast
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.peers .peers/cpufast --to docs/benchmarks
 
 # The judges stay out of the server's environment: they are read from a folder of their own.
 $(JUDGES): bench/judges.txt | setup

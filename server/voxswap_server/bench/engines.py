@@ -32,9 +32,9 @@ class Driven:
 
 
 @contextmanager
-def engine_over(store: Path, threads: int) -> Iterator[Driven]:
-    """An engine over a store, on the CPU, all else as the settings say."""
-    settings = Settings(store=store, device=DeviceConfig("cpu", threads=threads))
+def engine_over(store: Path, threads: int, **changes: Any) -> Iterator[Driven]:
+    """An engine over a store, on the CPU, all else as the settings say; `changes` are sections of them."""
+    settings = Settings(store=store, device=DeviceConfig("cpu", threads=threads), **changes)
     building = build_engine(settings, Metrics(CollectorRegistry()))
     with asyncio.Runner() as runner:
         engine = runner.run(building.__aenter__())
