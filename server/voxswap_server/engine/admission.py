@@ -1,5 +1,6 @@
 """Who may be served now: a bounded number at once, a bounded number in the queue, first come first served.
 
+Whoever is known to wait in vain is told at once: behind too much work, or with a deadline that is far from enough.
 Knows nothing of what is served.
 """
 
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from voxswap_server.engine.estimates import Demand
 from voxswap_server.errors import DeadlineExceeded, Overloaded
 
 
@@ -26,6 +28,10 @@ class AdmissionConfig:
     """Requests that are being spoken at once."""
     max_waiting: int = 128
     """Requests that wait for their turn; one more is refused at once."""
+    max_backlog_s: float = 120.0
+    """Seconds of the device, by estimate, that may lie before a new request."""
+    deadline_margin: float = 2.0
+    """A request is refused at once when its work, by estimate, takes this many times what its deadline leaves."""
 
 
 class Admission:
@@ -38,15 +44,54 @@ class Admission:
         self._running = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._mean_service_s = 1.0
+        self._demands: set[Demand] = set()
+        """Of those who have a turn or wait for one."""
 
     @asynccontextmanager
-    async def turn(self, deadline_s: float | None) -> AsyncIterator[float]:
+    async def turn(self, deadline_s: float | None, demand: Demand | None = None) -> AsyncIterator[float]:
         """Waits for a turn and yields the seconds waited; the turn ends with the block.
 
+        Args:
+            deadline_s: reading of the clock after which the answer is worth nothing.
+            demand: what it asks of the device, by estimate; None: nobody knows, and nothing is refused for it.
+
         Raises:
-            Overloaded: the queue is full; `retry_after_s` estimates when it will not be.
-            DeadlineExceeded: the deadline came first.
+            Overloaded: the queue is full, or too much work lies before it; `retry_after_s` estimates when it will not.
+            DeadlineExceeded: the deadline came first, or is far from what the work takes.
         """
+        if demand is None:
+            async with self._seated(deadline_s) as waited_s:
+                yield waited_s
+            return
+        self._foresee(demand, deadline_s)
+        self._demands.add(demand)
+        try:
+            async with self._seated(deadline_s) as waited_s:
+                yield waited_s
+        finally:
+            self._demands.remove(demand)
+
+    def _foresee(self, demand: Demand, deadline_s: float | None) -> None:
+        """Refuses what the estimates say is hopeless; what is only unlikely is tried."""
+        lefts = [other.left_s for other in self._demands]
+        if sum(lefts) > self._config.max_backlog_s:
+            raise Overloaded(
+                f"about {sum(lefts):.0f} s of work lie before this request; the limit is "
+                f"{self._config.max_backlog_s:.0f} s",
+                retry_after_s=max(0.1, sum(lefts) - self._config.max_backlog_s),
+            )
+        if deadline_s is None:
+            return
+        # The device is shared: until this one is done, each other one gets about as much of it.
+        needed_s = demand.left_s + sum(min(left, demand.left_s) for left in lefts)
+        time_s = deadline_s - self._clock()
+        if needed_s > self._config.deadline_margin * time_s:
+            raise DeadlineExceeded(
+                f"the request would take about {needed_s:.1f} s, and its deadline is in {max(0.0, time_s):.1f} s"
+            )
+
+    @asynccontextmanager
+    async def _seated(self, deadline_s: float | None) -> AsyncIterator[float]:
         asked_s = self._clock()
         await self._enter(deadline_s)
         self._report()

@@ -22,6 +22,7 @@ from voxswap_server.domain import (
     SynthesisRequest,
 )
 from voxswap_server.engine.admission import Admission
+from voxswap_server.engine.estimates import Demand, Estimates
 from voxswap_server.engine.job import Outbox, Samples, UtteranceRetried, UtteranceSpoken
 from voxswap_server.engine.output import Encoded, OutputStream
 from voxswap_server.engine.parameters import resolve
@@ -89,6 +90,10 @@ class _Tally:
     utterances: int = 0
     semantic_tokens: int = 0
     retried: int = 0
+    device_s: float = 0.0
+    """What its job took of the device."""
+    demand: Demand | None = None
+    """What was expected of it."""
 
 
 class EngineSynthesizer:
@@ -98,15 +103,17 @@ class EngineSynthesizer:
         self._on = services
         self._config = config
         self._ahead = LookAhead(config.look_ahead_utterances, config.look_ahead_s)
+        self._estimates = Estimates()
 
     async def synthesize(self, request: SynthesisRequest) -> AsyncGenerator[SynthesisEvent, None]:
         """As `domain.Synthesizer.synthesize`."""
         accepted_s = self._on.clock()
         self._check(request)
-        async with self._on.admission.turn(request.deadline_s) as queue_s:
+        demand = self._estimates.demand(request.voice_id, request.text, speed=request.speaking_rate)
+        async with self._on.admission.turn(request.deadline_s, demand) as queue_s:
             self._on.metrics.queued(queue_s, current_trace_id())
             async with self._lease(request) as lease:
-                events = self._speak(request, lease, _Tally(Playback(accepted_s)), queue_s)
+                events = self._speak(request, lease, _Tally(Playback(accepted_s), demand=demand), queue_s)
                 try:
                     async for event in events:
                         yield event
@@ -182,6 +189,14 @@ class EngineSynthesizer:
                     yield chunk
         if (last := self._heard(await self._encode(output, None), output, lease, tally)) is not None:
             yield last
+        self._estimates.learn(
+            request.voice_id,
+            spec.version,
+            request.text,
+            speed=request.speaking_rate,
+            audio_s=tally.samples / output.rate_hz,
+            device_s=tally.device_s,
+        )
         yield self._done(output, tally, queue_s)
 
     def _lines(self, script: Script, code: str, symbols: str, manner: Manner) -> Iterator[SpeechLine]:
@@ -216,6 +231,7 @@ class EngineSynthesizer:
             self._on.metrics.degenerate(error.fault, retried=False)
             raise
         finally:
+            tally.device_s = job.device_s
             if not job.ended.done():
                 cancelled_s = clock()
                 worker.cancel(job)
@@ -234,6 +250,8 @@ class EngineSynthesizer:
         """Books a chunk; None where the codec keeps everything for its next frame."""
         start = tally.samples
         tally.samples += encoded.samples
+        if tally.demand is not None:
+            tally.demand.spoken_s = tally.samples / output.rate_hz
         if not encoded.data:
             return None
         audio_s, first = encoded.samples / output.rate_hz, tally.chunks == 0

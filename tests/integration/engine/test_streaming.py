@@ -1,5 +1,6 @@
 """Streams that are heard while their tokens are drawn, through the real engine on tiny voices of every version."""
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest_asyncio
 from tests.fixtures.engines import asking, engine_over, hear
 from voxswap_server.app import Engine
 from voxswap_server.domain import CutMethod
+from voxswap_server.engine.estimates import COLD
+from voxswap_server.errors import DeadlineExceeded
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TEXT = "Good morning to all of you, and welcome to the house by the sea."
@@ -82,3 +85,14 @@ async def test_speed_changes_a_stream_as_it_changes_an_exact_one(engine: Engine)
         request = asking("amber", TEXT, speaking_rate=speed)
         stream, exact = [await hear(engine.synthesizer, replace(request, exact=exact)) for exact in (False, True)]
         assert stream.pcm.size == exact.pcm.size
+
+
+async def test_a_server_that_knows_its_pace_refuses_what_cannot_be_in_time(tiny_store: Path) -> None:
+    async with engine_over(tiny_store) as (engine, _):
+        hopeless = asking("amber", "The rain has stopped. " * 400)
+        for seed in range(COLD):
+            await hear(engine.synthesizer, asking("amber", "The rain has stopped.", seed=seed))
+        with pytest.raises(DeadlineExceeded, match="would take about"):
+            await hear(engine.synthesizer, replace(hopeless, deadline_s=time.monotonic() + 2.0))
+        heard = await hear(engine.synthesizer, asking("amber", "We go.", deadline_s=time.monotonic() + 300.0))
+        assert heard.pcm.size

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from voxswap_server.engine.admission import Admission, AdmissionConfig
+from voxswap_server.engine.estimates import Demand
 from voxswap_server.errors import DeadlineExceeded, Overloaded
 
 
@@ -99,3 +100,81 @@ async def test_a_seat_given_to_one_who_leaves_at_that_moment_goes_to_the_next() 
     tasks[2].cancel()
     await asyncio.gather(tasks[2], return_exceptions=True)
     assert levels.now["running"] == 0
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def foreseeing(clock: Clock, **limits: float) -> Admission:
+    return Admission(AdmissionConfig(**limits), Levels(), clock)  # type: ignore[arg-type]
+
+
+async def test_a_deadline_that_is_far_from_enough_is_told_at_once() -> None:
+    clock = Clock()
+    admission = foreseeing(clock, deadline_margin=2.0)
+    with pytest.raises(DeadlineExceeded, match=r"about 10\.0 s, and its deadline is in 4\.0 s"):
+        async with admission.turn(clock() + 4.0, Demand(10.0, 20.0)):
+            pass
+    async with admission.turn(clock() + 6.0, Demand(10.0, 20.0)) as waited_s:
+        assert waited_s == 0
+    async with admission.turn(None, Demand(1e6, 1e6)):
+        pass
+
+
+async def test_without_an_estimate_nothing_is_foreseen() -> None:
+    clock = Clock()
+    admission = foreseeing(clock, max_backlog_s=1.0)
+    async with admission.turn(None, Demand(50.0, 10.0)), admission.turn(clock() + 0.001):
+        pass
+
+
+async def test_others_count_as_much_as_they_can_delay() -> None:
+    clock = Clock()
+    admission = foreseeing(clock, deadline_margin=1.0)
+    async with admission.turn(None, Demand(100.0, 200.0)), admission.turn(None, Demand(1.0, 2.0)):
+        with pytest.raises(DeadlineExceeded, match=r"about 5\.0 s"):  # 2 of its own, 2 of the long one, 1 of the short
+            async with admission.turn(clock() + 4.9, Demand(2.0, 4.0)):
+                pass
+        async with admission.turn(clock() + 5.1, Demand(2.0, 4.0)):
+            pass
+
+
+async def test_behind_too_much_work_one_is_told_when_to_come_back() -> None:
+    admission = foreseeing(Clock(), max_backlog_s=30.0)
+    long = Demand(40.0, 80.0)
+    async with admission.turn(None, long):
+        with pytest.raises(Overloaded, match=r"about 40 s of work .* the limit is 30 s") as caught:
+            async with admission.turn(None, Demand(0.1, 0.2)):
+                pass
+        assert caught.value.retry_after_s == pytest.approx(10.0)
+        long.spoken_s = 40.0  # half of it was made
+        async with admission.turn(None, Demand(0.1, 0.2)):
+            pass
+    async with admission.turn(None, Demand(1.0, 2.0)):
+        pass
+
+
+async def test_whoever_waits_counts_too_and_whoever_was_refused_does_not() -> None:
+    clock = Clock()
+    admission = foreseeing(clock, max_running=1, max_backlog_s=25.0)
+    async with admission.turn(None, Demand(10.0, 10.0)):
+        second = asyncio.create_task(admission.turn(None, Demand(20.0, 20.0)).__aenter__())
+        await asyncio.sleep(0)
+        for _ in range(3):
+            with pytest.raises(Overloaded, match="about 30 s"):
+                async with admission.turn(None, Demand(5.0, 5.0)):
+                    pass
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        third = asyncio.create_task(admission.turn(None, Demand(5.0, 5.0)).__aenter__())
+        await asyncio.sleep(0)
+        assert not third.done()
+        third.cancel()
+        await asyncio.gather(third, return_exceptions=True)
