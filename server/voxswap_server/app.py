@@ -6,9 +6,9 @@ The only file that sees everything.
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 
 import structlog
@@ -35,7 +35,7 @@ from voxswap_server.engine.synthesizer import EngineSynthesizer, Services
 from voxswap_server.engine.text_encoder import TextEncoding
 from voxswap_server.engine.voice import Voice
 from voxswap_server.engine.worker import Worker
-from voxswap_server.errors import VoxswapError
+from voxswap_server.errors import ConfigError, VoxswapError
 from voxswap_server.exposition import MetricsServer
 from voxswap_server.http.gateway import Services as HttpServices
 from voxswap_server.http.server import HttpServer
@@ -47,6 +47,7 @@ from voxswap_server.settings import Settings, unknown_variables
 from voxswap_server.text.frontend import TextFrontend
 from voxswap_store.assets import asset_manifest
 from voxswap_store.built_in import catalogue_of
+from voxswap_server.tracing import NO_TRACING, Tracing, TracingConfig
 from voxswap_store.catalogue import Catalogue
 
 log = structlog.get_logger(__name__)
@@ -87,8 +88,15 @@ class Running:
 
 
 @asynccontextmanager
-async def running(settings: Settings, registry: CollectorRegistry | None = None) -> AsyncIterator[Running]:
+async def running(
+    settings: Settings, registry: CollectorRegistry | None = None, tracing: Tracing | None = None
+) -> AsyncIterator[Running]:
     """A server, from its start to its drain.
+
+    Args:
+        settings: of all of it.
+        registry: where its metrics are; None makes one.
+        tracing: where spans go; None is what the settings say.
 
     Raises:
         VoxswapError: a setting cannot be honoured (the device is not there, say).
@@ -98,12 +106,15 @@ async def running(settings: Settings, registry: CollectorRegistry | None = None)
     registry = registry or CollectorRegistry()
     metrics = Metrics(registry, voice_labels=settings.metrics.voice_labels)
     async with AsyncExitStack() as stack:
-        engine = await stack.enter_async_context(build_engine(settings, metrics))
+        tracing = tracing or stack.enter_context(_traced(settings.tracing))
+        engine = await stack.enter_async_context(build_engine(settings, metrics, tracing))
         metrics.build(version=voxswap_server.__version__, torch=torch.__version__, device=str(engine.device.device))
         services = RpcServices(engine.synthesizer, engine.library, engine.residency, engine.speakers)
-        rpc = RpcServer(services, settings.rpc, metrics, authenticator=authenticator, tls=settings.security.tls)
+        rpc = RpcServer(
+            services, settings.rpc, metrics, authenticator=authenticator, tls=settings.security.tls, tracing=tracing
+        )
         await rpc.start()
-        http = _gateway(settings, engine, metrics, authenticator)
+        http = _gateway(settings, engine, metrics, authenticator, tracing)
         stack.push_async_callback(_drained, rpc, http)
         url = _serve_metrics(settings, registry, authenticator, stack)
         ProcessCollector(registry=registry)
@@ -144,7 +155,9 @@ async def serve(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def build_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Engine]:
+async def build_engine(
+    settings: Settings, metrics: Metrics, tracing: Tracing = NO_TRACING
+) -> AsyncIterator[Engine]:
     device = open_device(settings.device)
     catalogue = catalogue_of(settings.store, built_in=settings.voices.built_in)
     frontend = TextFrontend()
@@ -195,6 +208,7 @@ async def build_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[En
             audio_pool=audio_pool,
             metrics=metrics,
             clock=time.monotonic,
+            tracing=tracing,
         )
         imports = PromptImport(networks, frontend, settings.prompts)
         try:
@@ -244,12 +258,35 @@ def listening(settings: Settings) -> dict[str, str]:
     return {"rpc.address": settings.rpc.address} | http | metrics
 
 
-def _gateway(settings: Settings, engine: Engine, metrics: Metrics, authenticator: Authenticator) -> HttpServer | None:
+def _gateway(
+    settings: Settings, engine: Engine, metrics: Metrics, authenticator: Authenticator, tracing: Tracing
+) -> HttpServer | None:
     """It listens only once the server is ready: whoever can connect is served."""
     if settings.http.port is None:
         return None
     services = HttpServices(engine.synthesizer, engine.library, engine.residency)
-    return HttpServer(services, settings.http, metrics, authenticator, settings.security.tls)
+    return HttpServer(services, settings.http, metrics, authenticator, settings.security.tls, tracing=tracing)
+
+
+@contextmanager
+def _traced(config: TracingConfig) -> Iterator[Tracing]:
+    """Where spans go, until the block ends.
+
+    Raises:
+        ConfigError: they shall go somewhere, and the library for that is not installed.
+    """
+    if not config.endpoint:
+        yield NO_TRACING
+        return
+    try:
+        from voxswap_server.tracing.otel import OtelTracing
+    except ModuleNotFoundError as missing:
+        raise ConfigError(f"tracing.endpoint needs {missing.name}: pip install voxswap[otel]") from None
+    traced = OtelTracing(config, voxswap_server.__version__)
+    try:
+        yield traced
+    finally:
+        traced.close()
 
 
 async def _drained(rpc: RpcServer, http: HttpServer | None) -> None:

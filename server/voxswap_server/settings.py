@@ -31,6 +31,7 @@ from voxswap_server.errors import ConfigError
 from voxswap_server.http.server import HttpConfig
 from voxswap_server.logs import LogConfig
 from voxswap_server.rpc.server import RpcConfig
+from voxswap_server.tracing import TracingConfig
 
 PREFIX = "VOXSWAP_"
 FILE = Path("voxswap.toml")
@@ -98,6 +99,7 @@ class Settings(BaseSettings):
     security: SecurityConfig = SecurityConfig()
     metrics: MetricsConfig = MetricsConfig()
     logs: LogConfig = LogConfig()
+    tracing: TracingConfig = TracingConfig()
 
 
 class BadSettings(ConfigError):

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxswap_server.domain import Notice
+from voxswap_server.engine.timeline import Timeline
 
 Samples = NDArray[np.float32]
 
@@ -54,6 +55,8 @@ class Await:
     """The routine cannot go on before this is done; the device does other work meanwhile."""
 
     future: "Future[Any]"
+    stage: str = ""
+    """What the wait is booked under; "" is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +180,8 @@ class Strand:
     routine: Generator[Work, Any, Any]
     result: "Future[Any]"
     pending: DeviceCall | Await | None = None
+    since_s: float = 0.0
+    """When it began to wait for what is pending."""
 
 
 @dataclass(slots=True, eq=False)
@@ -198,6 +203,8 @@ class Job:
     """Those that have not ended; the first is the job."""
     device_s: float = 0.0
     """What its calls took, its share of those that others rode along in."""
+    timeline: Timeline = field(default_factory=Timeline)
+    """When it was in which stage."""
     first_audio_s: float | None = None
     sent_samples: int = 0
 

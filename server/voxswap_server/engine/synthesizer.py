@@ -9,7 +9,7 @@ import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from voxswap_server.domain import (
 )
 from voxswap_server.engine.admission import Admission
 from voxswap_server.engine.estimates import Demand, Estimates
+from voxswap_server.engine.foresight import Foresight
 from voxswap_server.engine.job import Outbox, Samples, UtteranceRetried, UtteranceSpoken
 from voxswap_server.engine.output import Encoded, OutputStream
 from voxswap_server.engine.parameters import resolve
@@ -39,6 +40,7 @@ from voxswap_server.errors import DeadlineExceeded, DegenerateAudio, RequestErro
 from voxswap_server.logs import annotate, current_trace_id
 from voxswap_server.text.frontend import Manner, Script
 from voxswap_server.text.languages import upstream_code
+from voxswap_server.tracing import NO_TRACING, Tracing
 
 
 class SynthesisMetrics(Protocol):
@@ -71,6 +73,7 @@ class Services:
 
     admission: Admission
     residency: ResidencyManager[Voice]
+    foresight: Foresight
     text: TextEncoding
     prompts: Prompts
     worker: Worker
@@ -78,6 +81,7 @@ class Services:
     metrics: SynthesisMetrics
     clock: Callable[[], float]
     """Monotonic seconds."""
+    tracing: Tracing = NO_TRACING
 
 
 @dataclass(slots=True)
@@ -112,6 +116,7 @@ class EngineSynthesizer:
         demand = self._estimates.demand(request.voice_id, request.text, speed=request.speaking_rate)
         async with self._on.admission.turn(request.deadline_s, demand) as queue_s:
             self._on.metrics.queued(queue_s, current_trace_id())
+            self._on.tracing.past("queue", accepted_s, accepted_s + queue_s)
             async with self._lease(request) as lease:
                 events = self._speak(request, lease, _Tally(Playback(accepted_s), demand=demand), queue_s)
                 try:
@@ -132,19 +137,20 @@ class EngineSynthesizer:
 
     @asynccontextmanager
     async def _lease(self, request: SynthesisRequest) -> AsyncIterator["Lease[Voice]"]:
-        """A lease, unless the deadline comes before the voice."""
-        deadline_s, leasing = request.deadline_s, self._on.residency.lease(request.voice_id)
-        try:
-            async with asyncio.timeout(None if deadline_s is None else deadline_s - self._on.clock()):
-                lease = await leasing.__aenter__()
-        except TimeoutError:
-            raise DeadlineExceeded(
-                f"the deadline of the request passed while voice {request.voice_id!r} was being loaded"
-            ) from None
-        try:
+        """A lease, unless the deadline comes before the voice; the shared networks that it will want come first."""
+        deadline_s, asked_s = request.deadline_s, self._on.clock()
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(None if deadline_s is None else deadline_s - self._on.clock()):
+                    await held.enter_async_context(self._on.foresight.networks(request))
+                    lease = await held.enter_async_context(self._on.residency.lease(request.voice_id))
+            except TimeoutError:
+                raise DeadlineExceeded(
+                    f"the deadline of the request passed while voice {request.voice_id!r} was being loaded"
+                ) from None
+            finally:
+                self._on.tracing.past("load", asked_s, self._on.clock(), voice=request.voice_id)
             yield lease
-        finally:
-            await leasing.__aexit__(None, None, None)
 
     async def _speak(
         self, request: SynthesisRequest, lease: "Lease[Voice]", tally: _Tally, queue_s: float
@@ -153,7 +159,9 @@ class EngineSynthesizer:
         params = resolve(request, voice, seed=secrets.randbits(63))
         code = upstream_code(request.language, spec.symbols)
         manner = await self._on.text.manner(request, voice)
+        read_s = self._on.clock()
         script = await self._on.text.script(request.text, code, params.cut)
+        self._on.tracing.past("cut", read_s, self._on.clock(), lines=len(script.lines))
         output = OutputStream(request.audio, spec.sample_rate_hz, whole=request.unary)
         yield StreamStarted(
             request_id=request.request_id,
@@ -238,6 +246,7 @@ class EngineSynthesizer:
                 # Shielded: the weights stay leased until the device thread does not touch them any more.
                 await _uninterrupted(asyncio.wrap_future(job.ended))
                 self._on.metrics.released(clock() - cancelled_s, current_trace_id())
+            job.timeline.trace(self._on.tracing)
 
     async def _encode(self, output: OutputStream, samples: Samples | None) -> Encoded:
         """Codecs run in a pool: an event loop that encodes MP3 serves nobody else meanwhile."""
@@ -259,6 +268,7 @@ class EngineSynthesizer:
         if first and tally.playback.ttfa_s is not None:
             warm = lease.load_ms == 0
             self._on.metrics.first_audio(tally.playback.ttfa_s, warm=warm, trace_id=current_trace_id())
+            self._on.tracing.event("first audio", ttfa_s=tally.playback.ttfa_s, warm=warm)
         self._on.metrics.audio(audio_s)
         tally.chunks += 1
         return AudioChunk(encoded.data, start, encoded.samples, tally.chunks - 1)

@@ -34,6 +34,8 @@ class EncodedText:
 
 TextRoutine = Generator[Work, Any, EncodedText]
 
+FRONT_END = "front-end"
+"""The stage of reading text, as traces have it."""
 _WITH_FEATURES = "zh"
 """The one language whose runs have BERT features; all others have zeros (SPEC §2)."""
 
@@ -78,7 +80,7 @@ class TextEncoding:
         return self._encoded(self._executor.submit(self._frontend.prompt, text, code, symbols))
 
     def _encoded(self, pending: "Future[Utterance]") -> TextRoutine:
-        utterance: Utterance = yield Await(pending)
+        utterance: Utterance = yield Await(pending, FRONT_END)
         for notice in utterance.notices:
             yield Tell(notice)
         bert = None

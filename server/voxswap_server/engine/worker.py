@@ -176,6 +176,8 @@ class Worker:
         """One device call; False when no job can use the device now."""
         for strand in list(self._strands.values()):
             if isinstance(strand.pending, Await) and strand.pending.future.done():
+                if strand.pending.stage:
+                    strand.job.timeline.add(strand.pending.stage, strand.since_s, self._clock())
                 self._resume(strand, strand.pending.future)
         chosen = [self._strands[number] for number in pick(self._candidates(), self._scheduling)]
         if chosen:
@@ -206,21 +208,23 @@ class Worker:
         try:
             results = calls[0].run([call.payload for call in calls])
         except Exception as error:
-            self._book(strands, started_s)
+            self._book(calls[0].stage, strands, started_s)
             self._recover(strands, error)
             return
-        self._metrics.stage(calls[0].stage, self._book(strands, started_s))
+        self._metrics.stage(calls[0].stage, self._book(calls[0].stage, strands, started_s))
         if calls[0].batch_key is not None:
             self._metrics.batch(len(calls))
         for strand, result in zip(strands, results, strict=True):
             if strand.number in self._strands:  # its job may have ended through another strand
                 self._advance(strand, result)
 
-    def _book(self, strands: list[Strand], started_s: float) -> float:
+    def _book(self, stage: str, strands: list[Strand], started_s: float) -> float:
         """Shares out what a call took among those whose call it was."""
-        took_s = self._clock() - started_s
+        ended_s = self._clock()
+        took_s = ended_s - started_s
         for strand in strands:
             strand.job.device_s += took_s / len(strands)
+            strand.job.timeline.add(stage, started_s, ended_s)
         return took_s
 
     def _recover(self, strands: list[Strand], error: Exception) -> None:
@@ -269,6 +273,7 @@ class Worker:
             return
         strand.pending = work
         if isinstance(work, Await):
+            strand.since_s = self._clock()
             work.future.add_done_callback(lambda _future: self.wake())
 
     def _served(self, job: Job, work: Emit | Tell | Begin) -> "Future[Any] | None":

@@ -28,6 +28,7 @@ from voxswap_server.http.bodies import read_body
 from voxswap_server.http.browsers import Browsers
 from voxswap_server.http.calls import NOTICES_KEY, Call, open_call, read_deadline
 from voxswap_server.http.problems import MEDIA_TYPE, PLAIN, Dialect, NoSuchMethod, Problem, problem_of, row_of
+from voxswap_server.tracing import NO_TRACING, Tracing
 
 SMALL_BODY_BYTES = 1024 * 1024
 KEY_PROTOCOL = "voxswap.key."
@@ -51,6 +52,7 @@ class Surroundings:
     browsers: Browsers = field(default_factory=Browsers)
     authenticator: Authenticator = field(default_factory=Authenticator)
     clock: Callable[[], float] = time.monotonic
+    tracing: Tracing = NO_TRACING
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,10 @@ async def told(
 ) -> AsyncIterator[None]:
     """One call from its start to its line in the log; what it raises is told to the caller and goes no further."""
     error: BaseException | None = None
-    with logs.request_context(call.request_id, call.trace_id):
+    with (
+        around.tracing.request(call.operation, call.connection.headers.items(), "http") as span,
+        logs.request_context(call.request_id, span.trace_id or call.trace_id),
+    ):
         try:
             with passage(around.door):
                 yield
@@ -192,7 +197,8 @@ async def told(
             error = failure
             await answer.refuse(problem_of(failure, call.request_id, dialect))
         finally:
-            _tell(call, answer.status, error, around)
+            code = _tell(call, answer.status, error, around)
+            span.ended(code, fault=code in OUR_BUGS)
 
 
 class Refusable(Protocol):
@@ -203,7 +209,8 @@ class Refusable(Protocol):
     async def refuse(self, problem: Problem) -> None: ...
 
 
-def _tell(call: Call, status: int, error: BaseException | None, around: Surroundings) -> None:
+def _tell(call: Call, status: int, error: BaseException | None, around: Surroundings) -> str:
+    """Writes the line of a call that ended; the name of its code."""
     if isinstance(error, asyncio.CancelledError) and _is_cancelled():
         code = "CANCELLED"
     else:
@@ -225,6 +232,7 @@ def _tell(call: Call, status: int, error: BaseException | None, around: Surround
         duration_s=around.clock() - call.started_s,
         **fields,
     )
+    return code
 
 
 def _is_cancelled() -> bool:

@@ -21,6 +21,7 @@ from voxswap_server.http.api_v2.config import ApiV2Config
 from voxswap_server.http.browsers import Browsers
 from voxswap_server.http.gateway import Services, gateway
 from voxswap_server.http.operations import HttpMetrics, Surroundings
+from voxswap_server.tracing import NO_TRACING, Tracing
 
 SETTLE_S = 1
 """After the last request: time for answers to leave before their connections are cut."""
@@ -53,6 +54,8 @@ class HttpServer:
         metrics: told of each request that ends.
         authenticator: knows the keys.
         tls: None is plain text.
+        clock: monotonic seconds.
+        tracing: where spans of operations go.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class HttpServer:
         authenticator: Authenticator | None = None,
         tls: TlsFiles | None = None,
         clock: Callable[[], float] = time.monotonic,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self.port = 0
         """Bound port, once started."""
@@ -75,6 +79,7 @@ class HttpServer:
             browsers=Browsers(config.allowed_origins, config.allowed_hosts),
             authenticator=authenticator or Authenticator(),
             clock=clock,
+            tracing=tracing,
         )
         self._gateway = gateway(services, around, config.api_v2, config.max_whole_bytes)
         self._server = _Uvicorn(_uvicorn_config(self._gateway.app, config, tls))

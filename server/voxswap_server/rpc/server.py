@@ -32,6 +32,7 @@ from voxswap_server.rpc.telemetry import RpcMetrics, Telemetry
 from voxswap_server.rpc.tts import SpeechServicer
 from voxswap_server.rpc.uploads import UploadLimits
 from voxswap_server.rpc.voices import VoiceServicer
+from voxswap_server.tracing import NO_TRACING, Tracing
 
 SERVICES = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
@@ -87,6 +88,7 @@ class RpcServer:
         clock: monotonic seconds.
         authenticator: who may call what; None lets everyone do everything.
         tls: None speaks plain text.
+        tracing: where spans of calls go.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class RpcServer:
         *,
         authenticator: Authenticator | None = None,
         tls: TlsFiles | None = None,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self.health = Health(SERVICES)
         self.port = 0
@@ -106,7 +109,7 @@ class RpcServer:
         self._door = Door()
         self._drained = False
         self._tls = tls
-        telemetry = Telemetry(metrics, self._door, Guard(authenticator or Authenticator()), clock)
+        telemetry = Telemetry(metrics, self._door, Guard(authenticator or Authenticator()), clock, tracing)
         self._server = aio.server(interceptors=[telemetry], options=_options(config))
         self._add(services)
 

@@ -22,12 +22,15 @@ from voxswap_server.errors import Cancelled, RequestError, VoxswapError
 from voxswap_server.rpc.calls import Call, Context, open_call
 from voxswap_server.rpc.guard import Guard
 from voxswap_server.rpc.status import code_of, status_of
+from voxswap_server.tracing import NO_TRACING, RequestSpan, Tracing
 
 OUR_BUGS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
 PROBES = ("grpc.health.", "grpc.reflection.")
 """Packages whose calls are neither work nor news."""
 OBSERVERS = ("voxswap.v1.ModelAdminService/WatchResidents",)
 """Streams that never end by themselves."""
+KIND = "grpc"
+"""Of the spans."""
 LATE_S = 0.1
 """A caller gives up when its own clock says so, a journey before ours does: this close to the deadline it was that."""
 
@@ -48,16 +51,23 @@ class Telemetry(aio.ServerInterceptor):
         metrics: told of each request that ends.
         door: which requests pass through.
         guard: says who may.
+        tracing: where spans go.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, metrics: RpcMetrics, door: Door, guard: Guard, clock: Callable[[], float] = time.monotonic
+        self,
+        metrics: RpcMetrics,
+        door: Door,
+        guard: Guard,
+        clock: Callable[[], float] = time.monotonic,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._metrics = metrics
         self._door = door
         self._guard = guard
         self._clock = clock
+        self._tracing = tracing
 
     async def intercept_service(
         self,
@@ -106,7 +116,7 @@ class Telemetry(aio.ServerInterceptor):
     async def _told(self, method: str, context: Context) -> AsyncIterator[Call]:
         call = open_call(method, context, self._clock)
         error: BaseException | None = None
-        with logs.request_context(call.request_id, call.trace_id):
+        with self._span(method, context) as span, logs.request_context(call.request_id, span.trace_id or call.trace_id):
             try:
                 call.principal = self._guard.admit(method, context)
                 with self._passage(method):
@@ -122,7 +132,15 @@ class Telemetry(aio.ServerInterceptor):
                 error = failure
                 await self._refuse(call, context, failure)
             finally:
-                self._tell(call, self._code(call, context, error), error)
+                code = self._code(call, context, error)
+                self._tell(call, code, error)
+                span.ended(code.name, fault=code in OUR_BUGS)
+
+    def _span(self, method: str, context: Context) -> AbstractContextManager[RequestSpan]:
+        if method.startswith(PROBES):
+            return NO_TRACING.request(method, (), KIND)
+        metadata = ((key, value) for key, value in context.invocation_metadata() or () if isinstance(value, str))
+        return self._tracing.request(method, metadata, KIND)
 
     def _passage(self, method: str) -> AbstractContextManager[None]:
         if method.startswith(PROBES):
