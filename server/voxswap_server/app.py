@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import structlog
 import torch
@@ -28,11 +30,13 @@ from voxswap_server.engine.importing import PromptImport
 from voxswap_server.engine.library import StoreLibrary
 from voxswap_server.engine.loader import StoreLoader
 from voxswap_server.engine.networks import ResidentNetworks
+from voxswap_server.engine.prompt_keys import Ground
 from voxswap_server.engine.prompts import Prompts
 from voxswap_server.engine.residency import ResidencyConfig, ResidencyManager
 from voxswap_server.engine.speakers import Speakers
 from voxswap_server.engine.synthesizer import EngineSynthesizer, Services
 from voxswap_server.engine.text_encoder import TextEncoding
+from voxswap_server.engine.transcript_features import TranscriptFeatures
 from voxswap_server.engine.voice import Voice
 from voxswap_server.engine.worker import Worker
 from voxswap_server.errors import ConfigError, VoxswapError
@@ -177,7 +181,9 @@ async def build_engine(
         )
         residency.start()
         networks = ResidentNetworks(residency)
-        text = TextEncoding(frontend, text_pool, networks)
+        address_of, ground = partial(_network_address, settings.store), Ground.of(device)
+        transcripts = TranscriptFeatures(cache, residency, address_of, audio_pool, ground)
+        text = TextEncoding(frontend, text_pool, networks, transcripts)
         speakers = Speakers(catalogue, residency, speaker_pool, embeddings, settings.speakers)
         worker = Worker(
             settings.scheduling,
@@ -197,10 +203,11 @@ async def build_engine(
             prompts=Prompts(
                 text,
                 residency,
-                lambda name: asset_manifest(settings.store, name).address,
+                address_of,
                 audio_pool,
                 cache,
-                device,
+                device.device,
+                ground,
                 prompt_lookups,
                 settings.prompts,
             ),
@@ -228,6 +235,10 @@ async def build_engine(
             await asyncio.to_thread(worker.stop)
             await asyncio.to_thread(cache.close, CACHE_GRACE_S)
             await residency.aclose()
+
+
+def _network_address(store: Path, name: str) -> str:
+    return asset_manifest(store, name).address
 
 
 def _budgeted(settings: Settings, device: Device) -> ResidencyConfig:

@@ -5,40 +5,23 @@ hashes, layers of the cache, networks that load) is awaited.
 """
 
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Executor, Future
-from contextlib import AbstractContextManager
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from voxswap_server.audio.decode import decode
+from voxswap_server.engine.addressed import NetworkLeases, computed_by
 from voxswap_server.engine.conditioning import ConditioningCache, Tensors, ValueRoutine
 from voxswap_server.engine.job import Await, DeviceCall, Work
 from voxswap_server.engine.prompt_audio import Reference, encode_conditioning
 from voxswap_server.engine.prompt_keys import Limits, PromptKeys
-from voxswap_server.engine.residency.contract import Lease, network_id
 from voxswap_server.engine.stored_prompt import conditioning_of, conditioning_tensors, on_host
 from voxswap_server.engine.voice import PromptAudio, Voice
 from voxswap_server.nn.reference import ReferenceFeatures
-
-
-class NetworkLeases(Protocol):
-    """Where shared networks are leased."""
-
-    def lease_later(self, voice_id: str) -> AbstractContextManager["Future[Lease[Any]]"]: ...
-
-
-class OtherNetwork(Exception):
-    """The network in memory is not the one that the keys were made for: the store has another one by now."""
-
-    def __init__(self, name: str, address: str) -> None:
-        super().__init__(name)
-        self.name = name
-        self.address = address
-        """Of the one in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +89,7 @@ class PromptEncoding:
         def made() -> Tensors:
             return conditioning_tensors(encode_conditioning(self._voice.decoder, references, tokens, self._phones))
 
-        return (yield from self._call(made))
+        return (yield from self._made(made))
 
     def _features(self, keys: PromptKeys, index: int) -> Generator[Work, Any, ReferenceFeatures]:
         """Of one clip, as far as its sound counts."""
@@ -122,11 +105,11 @@ class PromptEncoding:
 
     def _spectrum(self, index: int) -> ValueRoutine:
         reference = yield from self._reference(index)
-        return (yield from self._call(lambda: {"spectrum": reference.spectrum()}))
+        return (yield from self._made(lambda: {"spectrum": reference.spectrum()}))
 
     def _mel(self, index: int) -> ValueRoutine:
         flow, reference = self._voice.spec.flow, (yield from self._reference(index))
-        return (yield from self._call(lambda: {"mel": reference.mel(flow.mel)} if flow else {}))
+        return (yield from self._made(lambda: {"mel": reference.mel(flow.mel)} if flow else {}))
 
     def _speaker_vector(self, keys: PromptKeys, index: int) -> ValueRoutine:
         reference = yield from self._reference(index)
@@ -148,18 +131,22 @@ class PromptEncoding:
         return self._references[index]
 
     def _by_network(self, name: str, keys: PromptKeys, make: Callable[[Any], Tensors]) -> ValueRoutine:
-        with self._means.networks.lease_later(network_id(name)) as pending:
-            lease: Lease[Any] = yield Await(pending)
-            if lease.revision != keys.inputs.networks[name]:
-                raise OtherNetwork(name, lease.revision)
-            return (yield from self._call(partial(make, lease.bundle)))
+        def call(network: Any) -> DeviceCall:
+            return self._call(partial(make, network))
 
-    def _call(self, make: Callable[[], Tensors]) -> ValueRoutine:
+        address = keys.inputs.networks[name]
+        tensors: Tensors = yield from computed_by(self._means.networks, name, address, call)
+        return tensors
+
+    def _made(self, make: Callable[[], Tensors]) -> ValueRoutine:
+        tensors: Tensors = yield self._call(make)
+        return tensors
+
+    def _call(self, make: Callable[[], Tensors]) -> DeviceCall:
         if not self.made_something:
             self.made_something = True
             self._on_miss()
-        tensors: Tensors = yield DeviceCall("prompt", _run, make)
-        return tensors
+        return DeviceCall("prompt", _run, make)
 
 
 def _run(calls: list[Callable[[], Tensors]]) -> list[Tensors]:

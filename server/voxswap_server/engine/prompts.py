@@ -13,10 +13,10 @@ from cachetools import LRUCache
 from torch import Tensor
 
 from voxswap_server.domain import Prompt
+from voxswap_server.engine.addressed import NetworkLeases, OtherNetwork
 from voxswap_server.engine.conditioning import ConditioningCache, Lookups
-from voxswap_server.engine.device import Device
 from voxswap_server.engine.job import Await, DeviceCall, Work
-from voxswap_server.engine.prompt_encoding import Means, NetworkLeases, OtherNetwork, PromptEncoding
+from voxswap_server.engine.prompt_encoding import Means, PromptEncoding
 from voxswap_server.engine.prompt_keys import (
     Ground,
     Inputs,
@@ -69,7 +69,8 @@ class Prompts:
         address_of: content address of a shared network as the store has it now; raises `AssetMissing`.
         executor: where audio is decoded and hashed.
         cache: keeps what is made of audio.
-        device: where it is used, and how it rounds.
+        device: where it is used.
+        ground: what everything that is made depends on.
         lookups: counts prompts: a miss is one of which anything had to be made.
         config: limits.
     """
@@ -81,15 +82,16 @@ class Prompts:
         address_of: Callable[[str], str],
         executor: Executor,
         cache: ConditioningCache,
-        device: Device,
+        device: torch.device,
+        ground: Ground,
         lookups: Lookups,
         config: PromptConfig,
     ) -> None:
         self._text = text
         self._address_of = address_of
         limits = Limits(config.max_audio_s, config.max_audio_bytes)
-        self._means = Means(cache, networks, executor, device.device, limits)
-        self._ground = Ground.of(device)
+        self._means = Means(cache, networks, executor, device, limits)
+        self._ground = ground
         self._lookups = lookups
         self._quantizers: LRUCache[str, str] = LRUCache(_QUANTIZERS)
 

@@ -4,7 +4,7 @@ The front-end runs in a pool of its own; BERT on the device. Knows nothing of vo
 """
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor
 from voxswap_server.domain import CutMethod, Notice, SynthesisRequest
 from voxswap_server.engine.job import Await, DeviceCall, Tell, Work
 from voxswap_server.engine.networks import Networks
+from voxswap_server.engine.transcript_features import TranscriptFeatures
 from voxswap_server.engine.voice import Voice
 from voxswap_server.errors import AssetMissing, RequestError, VoiceUnusable
 from voxswap_server.nn.bert import TextEncoder
@@ -47,12 +48,16 @@ class TextEncoding:
         frontend: text to phones.
         executor: where the front-end runs.
         networks: has "bert".
+        transcripts: keeps the features of transcripts.
     """
 
-    def __init__(self, frontend: TextFrontend, executor: Executor, networks: Networks) -> None:
+    def __init__(
+        self, frontend: TextFrontend, executor: Executor, networks: Networks, transcripts: TranscriptFeatures
+    ) -> None:
         self._frontend = frontend
         self._executor = executor
         self._networks = networks
+        self._transcripts = transcripts
 
     async def warm(self, language: str) -> None:
         """Loads the front-end of en, zh, ja, ko or yue, so that its first request does not wait for it."""
@@ -73,31 +78,38 @@ class TextEncoding:
 
     def utterance(self, segment: str, code: str, symbols: str, manner: Manner) -> TextRoutine:
         """Starts the front-end on one utterance at once; the routine collects the result."""
-        return self._encoded(self._executor.submit(self._frontend.analyse, segment, code, symbols, manner))
+        pending = self._executor.submit(self._frontend.analyse, segment, code, symbols, manner)
+        return self._encoded(pending, self._features)
 
     def transcript(self, text: str, code: str, symbols: str) -> TextRoutine:
         """The same for the transcript of reference audio, which has rules of its own (SPEC §3)."""
-        return self._encoded(self._executor.submit(self._frontend.prompt, text, code, symbols))
+        pending = self._executor.submit(self._frontend.prompt, text, code, symbols)
+        return self._encoded(pending, lambda transcript: self._transcripts.of(transcript, _joined_features))
 
-    def _encoded(self, pending: "Future[Utterance]") -> TextRoutine:
+    def _encoded(
+        self, pending: "Future[Utterance]", features: Callable[[Utterance], Generator[Work, Any, Tensor]]
+    ) -> TextRoutine:
         utterance: Utterance = yield Await(pending, FRONT_END)
         for notice in utterance.notices:
             yield Tell(notice)
         bert = None
         if any(run.language == _WITH_FEATURES and run.word2ph for run in utterance.runs):
-            bert = yield from self._features(utterance)
+            try:
+                bert = yield from features(utterance)
+            except AssetMissing as missing:
+                yield Tell(Notice(missing.reason, f"Chinese is spoken without text features: {missing.message}"))
         return EncodedText(torch.tensor(utterance.phones, dtype=torch.long), bert)
 
-    def _features(self, utterance: Utterance) -> Generator[Work, Any, Tensor | None]:
-        """(bert_dim, P), zeros where a run is not Chinese; None, with a notice, while BERT is not installed."""
-        try:
-            with self._networks.lease("bert") as pending:
-                encoder: TextEncoder = yield Await(pending)
-                features: Tensor = yield DeviceCall("bert", _run_bert, (encoder, utterance))
-                return features
-        except AssetMissing as missing:
-            yield Tell(Notice(missing.reason, f"Chinese is spoken without text features: {missing.message}"))
-            return None
+    def _features(self, utterance: Utterance) -> Generator[Work, Any, Tensor]:
+        """(bert_dim, P), zeros where a run is not Chinese.
+
+        Raises:
+            AssetMissing: BERT is not installed.
+        """
+        with self._networks.lease("bert") as pending:
+            encoder: TextEncoder = yield Await(pending)
+            features: Tensor = yield DeviceCall("bert", _run_bert, (encoder, utterance))
+            return features
 
 
 def _manner(request: SynthesisRequest, voice: Voice) -> Manner:

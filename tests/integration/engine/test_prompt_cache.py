@@ -14,9 +14,10 @@ from voxswap_server.app import Engine
 from voxswap_server.demo import tiny
 from voxswap_server.demo.tiny import build_tiny_store, tiny_prompt, write_pretrained_models
 from voxswap_server.demo.tiny_weights import sovits_weights
-from voxswap_server.domain import Prompt, SynthesisRequest
+from voxswap_server.domain import Language, Prompt, SynthesisRequest
 from voxswap_server.engine import prompt_audio, prompt_encoding
 from voxswap_server.errors import BadReferenceAudio
+from voxswap_server.nn.bert import TextEncoder
 from voxswap_server.nn.eres2net import SpeakerVectorNet
 from voxswap_server.nn.hubert import ContentEncoder
 from voxswap_store.asset_importer import import_assets
@@ -247,3 +248,39 @@ async def test_a_directory_that_cannot_be_used_costs_nothing_but_time(store: Pat
         assert lookups(registry, "prompts_disk") == {"unavailable": 3}
     async with engine_over(store) as (engine, _):
         assert await heard(engine, cloning("amber")) == with_it
+
+
+async def test_the_features_of_a_chinese_transcript_are_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, disk = tmp_path / "store", {"directory": tmp_path / "cache"}
+    build_tiny_store(root, {"amber": ("v2", 1)}, assets=("hubert", "bert"))
+    read: list[str] = []
+    features = TextEncoder.features
+
+    def overheard(self: TextEncoder, text: str, word2ph: Any) -> Any:
+        read.append(text)
+        return features(self, text, word2ph)
+
+    monkeypatch.setattr(TextEncoder, "features", overheard)
+    prompts = [
+        Prompt(tiny_prompt(99).audio, transcript, Language("zh")) for transcript in ("今天天气真不错。", "我们走吧。")
+    ]
+    requests = [asking("amber", TEXT, prompt=prompt) for prompt in prompts]
+    async with engine_over(root, cache={"memory_bytes": 0}) as (engine, _):
+        plain = await heard(engine, *requests)
+        assert len(read) == 2
+        assert plain[0] != plain[1]
+    read.clear()
+    async with engine_over(root, cache=disk) as (engine, registry):
+        assert await heard(engine, *requests, *requests) == plain * 2
+        assert lookups(registry, "prompts") == {"miss": 1, "hit": 3}  # it is one clip
+    assert len(read) == 2
+    read.clear()
+    async with engine_over(root, cache=disk) as (engine, _):
+        assert await heard(engine, *requests) == plain
+    assert read == []
+    import_assets(write_pretrained_models(tmp_path / "other", ("bert",), seed=5), root, only=("bert",))
+    async with engine_over(root, cache=disk) as (engine, _):
+        await heard(engine, *requests)
+    assert len(read) == 2
