@@ -28,6 +28,7 @@ from voxswap_server.engine.embeddings import EmbeddingCache
 from voxswap_server.engine.foresight import Foresight
 from voxswap_server.engine.importing import PromptImport
 from voxswap_server.engine.library import StoreLibrary
+from voxswap_server.engine.live.synthesizer import EngineLiveSynthesizer
 from voxswap_server.engine.loader import StoreLoader
 from voxswap_server.engine.networks import ResidentNetworks
 from voxswap_server.engine.prompt_keys import Ground
@@ -49,9 +50,9 @@ from voxswap_server.rpc.server import RpcServer
 from voxswap_server.rpc.server import Services as RpcServices
 from voxswap_server.settings import Settings, unknown_variables
 from voxswap_server.text.frontend import TextFrontend
+from voxswap_server.tracing import NO_TRACING, Tracing, TracingConfig
 from voxswap_store.assets import asset_manifest
 from voxswap_store.built_in import catalogue_of
-from voxswap_server.tracing import NO_TRACING, Tracing, TracingConfig
 from voxswap_store.catalogue import Catalogue
 
 log = structlog.get_logger(__name__)
@@ -74,6 +75,7 @@ class Engine:
     worker: Worker
     text: TextEncoding
     synthesizer: EngineSynthesizer
+    live: EngineLiveSynthesizer
     library: StoreLibrary
     speakers: Speakers
 
@@ -113,7 +115,9 @@ async def running(
         tracing = tracing or stack.enter_context(_traced(settings.tracing))
         engine = await stack.enter_async_context(build_engine(settings, metrics, tracing))
         metrics.build(version=voxswap_server.__version__, torch=torch.__version__, device=str(engine.device.device))
-        services = RpcServices(engine.synthesizer, engine.library, engine.residency, engine.speakers)
+        services = RpcServices(
+            engine.synthesizer, engine.library, engine.residency, engine.speakers, engine.live
+        )
         rpc = RpcServer(
             services, settings.rpc, metrics, authenticator=authenticator, tls=settings.security.tls, tracing=tracing
         )
@@ -228,6 +232,7 @@ async def build_engine(
                 worker=worker,
                 text=text,
                 synthesizer=EngineSynthesizer(services, settings.speech),
+                live=EngineLiveSynthesizer(services, settings.live, metrics),
                 library=StoreLibrary(catalogue, residency, imports, disk_pool),
                 speakers=speakers,
             )
@@ -275,7 +280,7 @@ def _gateway(
     """It listens only once the server is ready: whoever can connect is served."""
     if settings.http.port is None:
         return None
-    services = HttpServices(engine.synthesizer, engine.library, engine.residency)
+    services = HttpServices(engine.synthesizer, engine.library, engine.residency, engine.live)
     return HttpServer(services, settings.http, metrics, authenticator, settings.security.tls, tracing=tracing)
 
 

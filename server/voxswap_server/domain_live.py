@@ -37,7 +37,10 @@ class LiveConfig:
     """How a live stream starts. Its sample rate is that of the config, or of the first voice, and never changes."""
 
     speech: SynthesisRequest
-    """Everything but the text, which is "": it comes as messages."""
+    """Everything but the text, which is "": it comes as messages. Its prompt is that of the first voice alone."""
+    max_ahead_s: float | None = None
+    """Audio is sent at most so far ahead of the playhead, which is 0 until it is told. None: as far as the server
+    allows, and without a limit before the first playhead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,9 @@ class Metrics:
         self._released = histogram(
             "cancel_to_release_seconds", "From a request's cancellation until it holds nothing any more.", SHORT_S
         )
+        self._live_streams = gauge("live_streams_running", "Live streams that are open.")
+        self._live_switches = counter("live_switches", "Changes of voice within a live stream, by outcome.", "outcome")
+        self._live_underruns = counter("live_underruns", "Times a listener of a live stream ran dry in mid-speech.")
         self._load = histogram("voice_load_seconds", "Time to make a voice resident.", LOAD_S, "source")
         self._loads = counter("voice_loads", "Voices made resident, by where they came from.", "source", *voice)
         self._load_failures = counter("voice_load_failures", "Loads that failed, by reason.", "reason", *voice)
@@ -126,6 +129,17 @@ class Metrics:
     def released(self, seconds: float, trace_id: str = "") -> None:
         """A cancelled request holds nothing any more."""
         self._released.observe(seconds, _exemplar(trace_id))
+
+    def live_streams(self, count: int) -> None:
+        self._live_streams.set(count)
+
+    def voice_switched(self, outcome: str) -> None:
+        """A live stream changed its voice ("done"), or the new one could not be loaded ("failed")."""
+        self._live_switches.labels(outcome).inc()
+
+    def underruns(self, count: int) -> None:
+        """So often a listener of a live stream ran dry in mid-speech, when it ended."""
+        self._live_underruns.inc(count)
 
     def stage(self, stage: str, seconds: float) -> None:
         self._stage.labels(stage).observe(seconds)

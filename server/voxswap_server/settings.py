@@ -21,6 +21,7 @@ from voxswap_server.engine.admission import AdmissionConfig
 from voxswap_server.engine.backends import EngineConfig
 from voxswap_server.engine.conditioning import CacheConfig
 from voxswap_server.engine.device import DeviceConfig
+from voxswap_server.engine.live.stream import LiveLimits
 from voxswap_server.engine.prompts import PromptConfig
 from voxswap_server.engine.residency.contract import ResidencyConfig
 from voxswap_server.engine.scheduler import SchedulerConfig
@@ -90,6 +91,7 @@ class Settings(BaseSettings):
     worker: WorkerConfig = WorkerConfig()
     admission: AdmissionConfig = AdmissionConfig()
     speech: SpeechConfig = SpeechConfig()
+    live: LiveLimits = LiveLimits()
     prompts: PromptConfig = PromptConfig()
     cache: CacheConfig = CacheConfig()
     speakers: SpeakersConfig = SpeakersConfig()

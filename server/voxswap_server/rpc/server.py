@@ -22,6 +22,7 @@ from voxswap.v1 import (
 )
 from voxswap_server.auth import Authenticator, TlsFiles
 from voxswap_server.domain import ModelAdmin, SpeakerEmbedder, Synthesizer, VoiceLibrary
+from voxswap_server.domain_live import LiveSynthesizer
 from voxswap_server.door import Door
 from voxswap_server.errors import ConfigError
 from voxswap_server.rpc.admin import ModelAdminServicer
@@ -76,6 +77,7 @@ class Services:
     library: VoiceLibrary
     admin: ModelAdmin
     embedder: SpeakerEmbedder
+    live: LiveSynthesizer
 
 
 class RpcServer:
@@ -116,7 +118,7 @@ class RpcServer:
     def _add(self, services: Services) -> None:
         config, server = self._config, self._server
         speech_service_pb2_grpc.add_SpeechServiceServicer_to_server(
-            SpeechServicer(services.synthesizer, config.max_message_bytes), server
+            SpeechServicer(services.synthesizer, services.live, config.max_message_bytes), server
         )
         voice_service_pb2_grpc.add_VoiceServiceServicer_to_server(
             VoiceServicer(services.library, services.embedder, config.uploads, config.max_uploads), server

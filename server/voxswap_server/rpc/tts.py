@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from voxswap.v1 import speech_service_pb2, speech_service_pb2_grpc, synthesis_pb2
 from voxswap_server.domain import (
@@ -15,13 +16,18 @@ from voxswap_server.domain import (
     SynthesisEvent,
     SynthesisRequest,
     Synthesizer,
+    Timestamp,
+    Timestamps,
 )
-from voxswap_server.errors import EngineError, NotBuilt, RequestError
+from voxswap_server.domain_live import LiveEvent, LiveSynthesizer
+from voxswap_server.errors import EngineError, RequestError
 from voxswap_server.ids import CACHE_STATE_KEY
 from voxswap_server.logs import annotate
 from voxswap_server.rpc.calls import Context, current_call
 from voxswap_server.rpc.convert import events as messages
-from voxswap_server.rpc.convert import speech
+from voxswap_server.rpc.convert import live, speech
+
+Event = TypeVar("Event", SynthesisEvent, LiveEvent)
 
 MESSAGE_RESERVE_BYTES = 64 * 1024
 """Room in a message for everything beside the audio."""
@@ -32,11 +38,13 @@ class SpeechServicer(speech_service_pb2_grpc.SpeechServiceServicer):
 
     Args:
         synthesizer: the engine, or a fake of it.
+        live_synthesizer: likewise, for live streams.
         max_message_bytes: what a client takes by default. A longer unary answer is refused, a longer chunk is cut.
     """
 
-    def __init__(self, synthesizer: Synthesizer, max_message_bytes: int) -> None:
+    def __init__(self, synthesizer: Synthesizer, live_synthesizer: LiveSynthesizer, max_message_bytes: int) -> None:
         self._synthesizer = synthesizer
+        self._live = live_synthesizer
         self._max_audio_bytes = max_message_bytes - MESSAGE_RESERVE_BYTES
 
     async def Synthesize(
@@ -57,15 +65,25 @@ class SpeechServicer(speech_service_pb2_grpc.SpeechServiceServicer):
     async def StreamingSynthesize(
         self, request_iterator: AsyncIterator[speech_service_pb2.StreamingSynthesizeRequest], context: Context
     ) -> AsyncIterator[speech_service_pb2.StreamingSynthesizeResponse]:
-        raise NotBuilt("live streams are not in this release yet; use SynthesizeStream, one call for each text")
-        yield  # never reached: it makes this the generator that the surface promises
+        call = current_call()
+        first = await anext(aiter(request_iterator), None)
+        config = live.to_config(first, request_id=call.request_id, deadline_s=call.deadline_s)
+        annotate(voice=config.speech.voice_id)
+        answers = live.Responses(self._max_audio_bytes)
+        async with aclosing(self._told(self._live.live(config, live.to_messages(request_iterator)))) as events:
+            async for event in events:
+                for response in answers.of(event):
+                    yield response
 
-    async def _events(self, asked: SynthesisRequest) -> AsyncGenerator[SynthesisEvent, None]:
-        """What the engine says, told to the log and the metadata on its way."""
+    def _events(self, asked: SynthesisRequest) -> AsyncGenerator[SynthesisEvent, None]:
         annotate(voice=asked.voice_id, text_chars=len(asked.text))
+        return self._told(self._synthesizer.synthesize(asked))
+
+    async def _told(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+        """What the engine says, told to the log and the metadata on its way."""
         rate_hz = 1
         try:
-            async with aclosing(self._synthesizer.synthesize(asked)) as events:
+            async with aclosing(events):
                 async for event in events:
                     if isinstance(event, StreamStarted):
                         rate_hz = event.sample_rate_hz
@@ -110,6 +128,8 @@ async def responses(
             case StreamStarted():
                 encoding = event.encoding
                 yield speech_service_pb2.SynthesizeStreamResponse(started=messages.from_started(event))
+            case Timestamps():
+                yield speech_service_pb2.SynthesizeStreamResponse(timestamps=messages.from_timestamps(event))
             case Notice():
                 yield speech_service_pb2.SynthesizeStreamResponse(warning=messages.from_notice(event))
             case SynthesisDone():
@@ -124,6 +144,7 @@ class _Whole:
     started: StreamStarted | None = None
     done: SynthesisDone | None = None
     notices: list[Notice] = field(default_factory=list)
+    timestamps: list[Timestamp] = field(default_factory=list)
 
     def add(self, event: SynthesisEvent) -> None:
         match event:
@@ -131,6 +152,8 @@ class _Whole:
                 self.audio += event.data
             case StreamStarted():
                 self.started = event
+            case Timestamps():
+                self.timestamps += event.timestamps
             case Notice():
                 self.notices.append(event)
             case SynthesisDone():
@@ -160,4 +183,5 @@ async def joined(events: AsyncIterator[SynthesisEvent], max_audio_bytes: int) ->
         started=messages.from_started(whole.started),
         done=messages.from_done(whole.done),
         warnings=[messages.from_notice(notice) for notice in whole.notices],
+        timestamps=messages.from_timestamps(Timestamps(tuple(whole.timestamps))).timestamps,
     )

@@ -11,6 +11,7 @@ from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
 from tests.fixtures.fake_engine import FakeAdmin, FakeEmbedder, FakeLibrary, FakeSynthesizer, voice_info
+from tests.fixtures.fake_live import FakeLive
 from voxswap.v1 import model_admin_service_pb2_grpc, speech_service_pb2_grpc, voice_service_pb2_grpc
 from voxswap_server.metrics import Metrics
 from voxswap_server.rpc.server import RpcConfig, RpcServer, Services
@@ -25,6 +26,7 @@ class Rig:
     library: FakeLibrary = field(default_factory=lambda: FakeLibrary([voice_info("narrator"), voice_info("slate")]))
     admin: FakeAdmin = field(default_factory=FakeAdmin)
     embedder: FakeEmbedder = field(default_factory=FakeEmbedder)
+    live: FakeLive = field(default_factory=FakeLive)
     server: RpcServer = None
     channel: aio.Channel = None
 
@@ -56,7 +58,7 @@ class Rig:
 @asynccontextmanager
 async def running(**config):
     rig = Rig()
-    services = Services(rig.synthesizer, rig.library, rig.admin, rig.embedder)
+    services = Services(rig.synthesizer, rig.library, rig.admin, rig.embedder, rig.live)
     config = RpcConfig(**({"address": "127.0.0.1:0", "drain_grace_s": 0.0} | config))
     rig.server = RpcServer(services, config, Metrics(rig.registry))
     await rig.server.start()

@@ -212,21 +212,10 @@ async def test_sixteen_streams_do_not_mix(rig):
     assert answers == [(f"r{index}", 3 * (index % 4 + 1) * 3200) for index in range(16)]
 
 
-async def test_live_streams_are_not_built_yet_and_say_so(rig, refused):
-    async def messages():
-        yield speech_service_pb2.StreamingSynthesizeRequest(config=speech_service_pb2.LiveConfig())
-
-    told = await refused(rig.speech.StreamingSynthesize(messages()))
-    assert told.code == grpc.StatusCode.UNIMPLEMENTED
-    assert "SynthesizeStream" in told.message
-    assert told.details["ErrorInfo"].reason == "NOT_BUILT"
-
-
 @pytest.mark.parametrize(
     "config",
     [
         {"super_sampling": True},
-        {"timestamp_types": [synthesis_pb2.TIMESTAMP_TYPE_WORD]},
     ],
     ids=lambda config: next(iter(config)),
 )

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from voxswap.v1 import synthesis_pb2 as voxswap_dot_v1_dot_synthesis__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fvoxswap/v1/speech_service.proto\x12\nvoxswap.v1\x1a\x1avoxswap/v1/synthesis.proto\"K\n\x11SynthesizeRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12(\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x18.voxswap.v1.SpeechConfig\"\xd2\x01\n\x12SynthesizeResponse\x12\x15\n\raudio_content\x18\x01 \x01(\x0c\x12*\n\x07started\x18\x02 \x01(\x0b\x32\x19.voxswap.v1.StreamStarted\x12\'\n\x04\x64one\x18\x03 \x01(\x0b\x32\x19.voxswap.v1.SynthesisDone\x12%\n\x08warnings\x18\x04 \x03(\x0b\x32\x13.voxswap.v1.Warning\x12)\n\ntimestamps\x18\x05 \x03(\x0b\x32\x15.voxswap.v1.Timestamp\"Q\n\x17SynthesizeStreamRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12(\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x18.voxswap.v1.SpeechConfig\"\xb4\x02\n\x18SynthesizeStreamResponse\x12,\n\x07started\x18\x01 \x01(\x0b\x32\x19.voxswap.v1.StreamStartedH\x00\x12-\n\x0b\x61udio_chunk\x18\x02 \x01(\x0b\x32\x16.voxswap.v1.AudioChunkH\x00\x12,\n\ntimestamps\x18\x03 \x01(\x0b\x32\x16.voxswap.v1.TimestampsH\x00\x12\x31\n\rvoice_changed\x18\x04 \x01(\x0b\x32\x18.voxswap.v1.VoiceChangedH\x00\x12&\n\x07warning\x18\x05 \x01(\x0b\x32\x13.voxswap.v1.WarningH\x00\x12)\n\x04\x64one\x18\x06 \x01(\x0b\x32\x19.voxswap.v1.SynthesisDoneH\x00\x42\x07\n\x05\x65vent\"=\n\nLiveConfig\x12/\n\rspeech_config\x18\x01 \x01(\x0b\x32\x18.voxswap.v1.SpeechConfig\"\x19\n\tTextInput\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x07\n\x05\x46lush\"Z\n\x0bSwitchVoice\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12#\n\x02\x61t\x18\x02 \x01(\x0e\x32\x17.voxswap.v1.SwitchPoint\x12\x14\n\x0c\x63rossfade_ms\x18\x03 \x01(\x05\"\x11\n\x0f\x43\x61ncelUtterance\"\x1a\n\x08Playhead\x12\x0e\n\x06sample\x18\x01 \x01(\x04\"\xb0\x02\n\x1aStreamingSynthesizeRequest\x12(\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x16.voxswap.v1.LiveConfigH\x00\x12%\n\x04text\x18\x02 \x01(\x0b\x32\x15.voxswap.v1.TextInputH\x00\x12\"\n\x05\x66lush\x18\x03 \x01(\x0b\x32\x11.voxswap.v1.FlushH\x00\x12/\n\x0cswitch_voice\x18\x04 \x01(\x0b\x32\x17.voxswap.v1.SwitchVoiceH\x00\x12\x37\n\x10\x63\x61ncel_utterance\x18\x05 \x01(\x0b\x32\x1b.voxswap.v1.CancelUtteranceH\x00\x12(\n\x08playhead\x18\x06 \x01(\x0b\x32\x14.voxswap.v1.PlayheadH\x00\x42\t\n\x07message\"i\n\x12UtteranceCancelled\x12\x12\n\nheard_text\x18\x01 \x01(\t\x12\x14\n\x0cunheard_text\x18\x02 \x01(\t\x12\x14\n\x0cheard_sample\x18\x03 \x01(\x04\x12\x13\n\x0bnext_sample\x18\x04 \x01(\x04\"\xf6\x02\n\x1bStreamingSynthesizeResponse\x12,\n\x07started\x18\x01 \x01(\x0b\x32\x19.voxswap.v1.StreamStartedH\x00\x12-\n\x0b\x61udio_chunk\x18\x02 \x01(\x0b\x32\x16.voxswap.v1.AudioChunkH\x00\x12,\n\ntimestamps\x18\x03 \x01(\x0b\x32\x16.voxswap.v1.TimestampsH\x00\x12\x31\n\rvoice_changed\x18\x04 \x01(\x0b\x32\x18.voxswap.v1.VoiceChangedH\x00\x12&\n\x07warning\x18\x05 \x01(\x0b\x32\x13.voxswap.v1.WarningH\x00\x12)\n\x04\x64one\x18\x06 \x01(\x0b\x32\x19.voxswap.v1.SynthesisDoneH\x00\x12=\n\x13utterance_cancelled\x18\x07 \x01(\x0b\x32\x1e.voxswap.v1.UtteranceCancelledH\x00\x42\x07\n\x05\x65vent*\x7f\n\x0bSwitchPoint\x12\x1c\n\x18SWITCH_POINT_UNSPECIFIED\x10\x00\x12\x14\n\x10SWITCH_POINT_NOW\x10\x01\x12\x1c\n\x18SWITCH_POINT_NEXT_PHRASE\x10\x02\x12\x1e\n\x1aSWITCH_POINT_NEXT_SENTENCE\x10\x03\x32\xa9\x02\n\rSpeechService\x12K\n\nSynthesize\x12\x1d.voxswap.v1.SynthesizeRequest\x1a\x1e.voxswap.v1.SynthesizeResponse\x12_\n\x10SynthesizeStream\x12#.voxswap.v1.SynthesizeStreamRequest\x1a$.voxswap.v1.SynthesizeStreamResponse0\x01\x12j\n\x13StreamingSynthesize\x12&.voxswap.v1.StreamingSynthesizeRequest\x1a\'.voxswap.v1.StreamingSynthesizeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fvoxswap/v1/speech_service.proto\x12\nvoxswap.v1\x1a\x1avoxswap/v1/synthesis.proto\"K\n\x11SynthesizeRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12(\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x18.voxswap.v1.SpeechConfig\"\xd2\x01\n\x12SynthesizeResponse\x12\x15\n\raudio_content\x18\x01 \x01(\x0c\x12*\n\x07started\x18\x02 \x01(\x0b\x32\x19.voxswap.v1.StreamStarted\x12\'\n\x04\x64one\x18\x03 \x01(\x0b\x32\x19.voxswap.v1.SynthesisDone\x12%\n\x08warnings\x18\x04 \x03(\x0b\x32\x13.voxswap.v1.Warning\x12)\n\ntimestamps\x18\x05 \x03(\x0b\x32\x15.voxswap.v1.Timestamp\"Q\n\x17SynthesizeStreamRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12(\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x18.voxswap.v1.SpeechConfig\"\xb4\x02\n\x18SynthesizeStreamResponse\x12,\n\x07started\x18\x01 \x01(\x0b\x32\x19.voxswap.v1.StreamStartedH\x00\x12-\n\x0b\x61udio_chunk\x18\x02 \x01(\x0b\x32\x16.voxswap.v1.AudioChunkH\x00\x12,\n\ntimestamps\x18\x03 \x01(\x0b\x32\x16.voxswap.v1.TimestampsH\x00\x12\x31\n\rvoice_changed\x18\x04 \x01(\x0b\x32\x18.voxswap.v1.VoiceChangedH\x00\x12&\n\x07warning\x18\x05 \x01(\x0b\x32\x13.voxswap.v1.WarningH\x00\x12)\n\x04\x64one\x18\x06 \x01(\x0b\x32\x19.voxswap.v1.SynthesisDoneH\x00\x42\x07\n\x05\x65vent\"i\n\nLiveConfig\x12/\n\rspeech_config\x18\x01 \x01(\x0b\x32\x18.voxswap.v1.SpeechConfig\x12\x19\n\x0cmax_ahead_ms\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x0f\n\r_max_ahead_ms\"\x19\n\tTextInput\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x07\n\x05\x46lush\"Z\n\x0bSwitchVoice\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12#\n\x02\x61t\x18\x02 \x01(\x0e\x32\x17.voxswap.v1.SwitchPoint\x12\x14\n\x0c\x63rossfade_ms\x18\x03 \x01(\x05\"\x11\n\x0f\x43\x61ncelUtterance\"\x1a\n\x08Playhead\x12\x0e\n\x06sample\x18\x01 \x01(\x04\"(\n\x0fSetSpeakingRate\x12\x15\n\rspeaking_rate\x18\x01 \x01(\x01\"\xea\x02\n\x1aStreamingSynthesizeRequest\x12(\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x16.voxswap.v1.LiveConfigH\x00\x12%\n\x04text\x18\x02 \x01(\x0b\x32\x15.voxswap.v1.TextInputH\x00\x12\"\n\x05\x66lush\x18\x03 \x01(\x0b\x32\x11.voxswap.v1.FlushH\x00\x12/\n\x0cswitch_voice\x18\x04 \x01(\x0b\x32\x17.voxswap.v1.SwitchVoiceH\x00\x12\x37\n\x10\x63\x61ncel_utterance\x18\x05 \x01(\x0b\x32\x1b.voxswap.v1.CancelUtteranceH\x00\x12(\n\x08playhead\x18\x06 \x01(\x0b\x32\x14.voxswap.v1.PlayheadH\x00\x12\x38\n\x11set_speaking_rate\x18\x07 \x01(\x0b\x32\x1b.voxswap.v1.SetSpeakingRateH\x00\x42\t\n\x07message\"i\n\x12UtteranceCancelled\x12\x12\n\nheard_text\x18\x01 \x01(\t\x12\x14\n\x0cunheard_text\x18\x02 \x01(\t\x12\x14\n\x0cheard_sample\x18\x03 \x01(\x04\x12\x13\n\x0bnext_sample\x18\x04 \x01(\x04\"\xf6\x02\n\x1bStreamingSynthesizeResponse\x12,\n\x07started\x18\x01 \x01(\x0b\x32\x19.voxswap.v1.StreamStartedH\x00\x12-\n\x0b\x61udio_chunk\x18\x02 \x01(\x0b\x32\x16.voxswap.v1.AudioChunkH\x00\x12,\n\ntimestamps\x18\x03 \x01(\x0b\x32\x16.voxswap.v1.TimestampsH\x00\x12\x31\n\rvoice_changed\x18\x04 \x01(\x0b\x32\x18.voxswap.v1.VoiceChangedH\x00\x12&\n\x07warning\x18\x05 \x01(\x0b\x32\x13.voxswap.v1.WarningH\x00\x12)\n\x04\x64one\x18\x06 \x01(\x0b\x32\x19.voxswap.v1.SynthesisDoneH\x00\x12=\n\x13utterance_cancelled\x18\x07 \x01(\x0b\x32\x1e.voxswap.v1.UtteranceCancelledH\x00\x42\x07\n\x05\x65vent*\x7f\n\x0bSwitchPoint\x12\x1c\n\x18SWITCH_POINT_UNSPECIFIED\x10\x00\x12\x14\n\x10SWITCH_POINT_NOW\x10\x01\x12\x1c\n\x18SWITCH_POINT_NEXT_PHRASE\x10\x02\x12\x1e\n\x1aSWITCH_POINT_NEXT_SENTENCE\x10\x03\x32\xa9\x02\n\rSpeechService\x12K\n\nSynthesize\x12\x1d.voxswap.v1.SynthesizeRequest\x1a\x1e.voxswap.v1.SynthesizeResponse\x12_\n\x10SynthesizeStream\x12#.voxswap.v1.SynthesizeStreamRequest\x1a$.voxswap.v1.SynthesizeStreamResponse0\x01\x12j\n\x13StreamingSynthesize\x12&.voxswap.v1.StreamingSynthesizeRequest\x1a\'.voxswap.v1.StreamingSynthesizeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'voxswap.v1.speech_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SWITCHPOINT']._serialized_start=1788
-  _globals['_SWITCHPOINT']._serialized_end=1915
+  _globals['_SWITCHPOINT']._serialized_start=1932
+  _globals['_SWITCHPOINT']._serialized_end=2059
   _globals['_SYNTHESIZEREQUEST']._serialized_start=75
   _globals['_SYNTHESIZEREQUEST']._serialized_end=150
   _globals['_SYNTHESIZERESPONSE']._serialized_start=153
@@ -43,23 +43,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SYNTHESIZESTREAMRESPONSE']._serialized_start=449
   _globals['_SYNTHESIZESTREAMRESPONSE']._serialized_end=757
   _globals['_LIVECONFIG']._serialized_start=759
-  _globals['_LIVECONFIG']._serialized_end=820
-  _globals['_TEXTINPUT']._serialized_start=822
-  _globals['_TEXTINPUT']._serialized_end=847
-  _globals['_FLUSH']._serialized_start=849
-  _globals['_FLUSH']._serialized_end=856
-  _globals['_SWITCHVOICE']._serialized_start=858
-  _globals['_SWITCHVOICE']._serialized_end=948
-  _globals['_CANCELUTTERANCE']._serialized_start=950
-  _globals['_CANCELUTTERANCE']._serialized_end=967
-  _globals['_PLAYHEAD']._serialized_start=969
-  _globals['_PLAYHEAD']._serialized_end=995
-  _globals['_STREAMINGSYNTHESIZEREQUEST']._serialized_start=998
-  _globals['_STREAMINGSYNTHESIZEREQUEST']._serialized_end=1302
-  _globals['_UTTERANCECANCELLED']._serialized_start=1304
-  _globals['_UTTERANCECANCELLED']._serialized_end=1409
-  _globals['_STREAMINGSYNTHESIZERESPONSE']._serialized_start=1412
-  _globals['_STREAMINGSYNTHESIZERESPONSE']._serialized_end=1786
-  _globals['_SPEECHSERVICE']._serialized_start=1918
-  _globals['_SPEECHSERVICE']._serialized_end=2215
+  _globals['_LIVECONFIG']._serialized_end=864
+  _globals['_TEXTINPUT']._serialized_start=866
+  _globals['_TEXTINPUT']._serialized_end=891
+  _globals['_FLUSH']._serialized_start=893
+  _globals['_FLUSH']._serialized_end=900
+  _globals['_SWITCHVOICE']._serialized_start=902
+  _globals['_SWITCHVOICE']._serialized_end=992
+  _globals['_CANCELUTTERANCE']._serialized_start=994
+  _globals['_CANCELUTTERANCE']._serialized_end=1011
+  _globals['_PLAYHEAD']._serialized_start=1013
+  _globals['_PLAYHEAD']._serialized_end=1039
+  _globals['_SETSPEAKINGRATE']._serialized_start=1041
+  _globals['_SETSPEAKINGRATE']._serialized_end=1081
+  _globals['_STREAMINGSYNTHESIZEREQUEST']._serialized_start=1084
+  _globals['_STREAMINGSYNTHESIZEREQUEST']._serialized_end=1446
+  _globals['_UTTERANCECANCELLED']._serialized_start=1448
+  _globals['_UTTERANCECANCELLED']._serialized_end=1553
+  _globals['_STREAMINGSYNTHESIZERESPONSE']._serialized_start=1556
+  _globals['_STREAMINGSYNTHESIZERESPONSE']._serialized_end=1930
+  _globals['_SPEECHSERVICE']._serialized_start=2062
+  _globals['_SPEECHSERVICE']._serialized_end=2359
 # @@protoc_insertion_point(module_scope)

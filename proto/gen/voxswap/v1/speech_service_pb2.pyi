@@ -29,9 +29,11 @@ class _SwitchPointEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SwitchPoi
     SWITCH_POINT_UNSPECIFIED: _SwitchPoint.ValueType  # 0
     """NEXT_SENTENCE."""
     SWITCH_POINT_NOW: _SwitchPoint.ValueType  # 1
-    """At the next sample that can still be changed, within a word if need be."""
+    """At the first sample that is not sent yet when the new voice is ready, within a word if need be. It speaks from the
+    last mark of punctuation before that, so no word is lost; some are heard twice.
+    """
     SWITCH_POINT_NEXT_PHRASE: _SwitchPoint.ValueType  # 2
-    """At the next mark of punctuation."""
+    """At the next mark of punctuation that comes after the new voice is ready."""
     SWITCH_POINT_NEXT_SENTENCE: _SwitchPoint.ValueType  # 3
 
 class SwitchPoint(_SwitchPoint, metaclass=_SwitchPointEnumTypeWrapper):
@@ -40,9 +42,11 @@ class SwitchPoint(_SwitchPoint, metaclass=_SwitchPointEnumTypeWrapper):
 SWITCH_POINT_UNSPECIFIED: SwitchPoint.ValueType  # 0
 """NEXT_SENTENCE."""
 SWITCH_POINT_NOW: SwitchPoint.ValueType  # 1
-"""At the next sample that can still be changed, within a word if need be."""
+"""At the first sample that is not sent yet when the new voice is ready, within a word if need be. It speaks from the
+last mark of punctuation before that, so no word is lost; some are heard twice.
+"""
 SWITCH_POINT_NEXT_PHRASE: SwitchPoint.ValueType  # 2
-"""At the next mark of punctuation."""
+"""At the next mark of punctuation that comes after the new voice is ready."""
 SWITCH_POINT_NEXT_SENTENCE: SwitchPoint.ValueType  # 3
 Global___SwitchPoint: _TypeAlias = SwitchPoint  # noqa: Y015
 
@@ -177,18 +181,28 @@ class LiveConfig(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SPEECH_CONFIG_FIELD_NUMBER: _builtins.int
+    MAX_AHEAD_MS_FIELD_NUMBER: _builtins.int
+    max_ahead_ms: _builtins.int
+    """Audio is sent at most so far ahead of the playhead, 100 to 60000; the playhead is 0 until it is told. The less, the
+    sooner a switch or a new text is heard. Not set: 10 s, and no limit before the first playhead.
+    """
     @_builtins.property
-    def speech_config(self) -> _synthesis_pb2.SpeechConfig: ...
+    def speech_config(self) -> _synthesis_pb2.SpeechConfig:
+        """Its prompt is that of the first voice alone: a voice that is switched to speaks with its own."""
+
     def __init__(
         self,
         *,
         speech_config: _synthesis_pb2.SpeechConfig | None = ...,
+        max_ahead_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["speech_config", b"speech_config"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_ahead_ms", b"_max_ahead_ms", "max_ahead_ms", b"max_ahead_ms", "speech_config", b"speech_config"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["speech_config", b"speech_config"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_ahead_ms", b"_max_ahead_ms", "max_ahead_ms", b"max_ahead_ms", "speech_config", b"speech_config"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_ahead_ms: _TypeAlias = _typing.Literal["max_ahead_ms"]  # noqa: Y015
+    _WhichOneofArgType__max_ahead_ms: _TypeAlias = _typing.Literal["_max_ahead_ms", b"_max_ahead_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_ahead_ms) -> _WhichOneofReturnType__max_ahead_ms | None: ...
 
 Global___LiveConfig: _TypeAlias = LiveConfig  # noqa: Y015
 
@@ -298,6 +312,28 @@ class Playhead(_message.Message):
 Global___Playhead: _TypeAlias = Playhead  # noqa: Y015
 
 @_typing.final
+class SetSpeakingRate(_message.Message):
+    """From the next sentence on that has not begun, at the same pitch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEAKING_RATE_FIELD_NUMBER: _builtins.int
+    speaking_rate: _builtins.float
+    """0.25 to 4; above 1 is faster."""
+    def __init__(
+        self,
+        *,
+        speaking_rate: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["speaking_rate", b"speaking_rate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetSpeakingRate: _TypeAlias = SetSpeakingRate  # noqa: Y015
+
+@_typing.final
 class StreamingSynthesizeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -307,6 +343,7 @@ class StreamingSynthesizeRequest(_message.Message):
     SWITCH_VOICE_FIELD_NUMBER: _builtins.int
     CANCEL_UTTERANCE_FIELD_NUMBER: _builtins.int
     PLAYHEAD_FIELD_NUMBER: _builtins.int
+    SET_SPEAKING_RATE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def config(self) -> Global___LiveConfig:
         """The first message, and only the first."""
@@ -321,6 +358,8 @@ class StreamingSynthesizeRequest(_message.Message):
     def cancel_utterance(self) -> Global___CancelUtterance: ...
     @_builtins.property
     def playhead(self) -> Global___Playhead: ...
+    @_builtins.property
+    def set_speaking_rate(self) -> Global___SetSpeakingRate: ...
     def __init__(
         self,
         *,
@@ -330,12 +369,13 @@ class StreamingSynthesizeRequest(_message.Message):
         switch_voice: Global___SwitchVoice | None = ...,
         cancel_utterance: Global___CancelUtterance | None = ...,
         playhead: Global___Playhead | None = ...,
+        set_speaking_rate: Global___SetSpeakingRate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_utterance", b"cancel_utterance", "config", b"config", "flush", b"flush", "message", b"message", "playhead", b"playhead", "switch_voice", b"switch_voice", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_utterance", b"cancel_utterance", "config", b"config", "flush", b"flush", "message", b"message", "playhead", b"playhead", "set_speaking_rate", b"set_speaking_rate", "switch_voice", b"switch_voice", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_utterance", b"cancel_utterance", "config", b"config", "flush", b"flush", "message", b"message", "playhead", b"playhead", "switch_voice", b"switch_voice", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_utterance", b"cancel_utterance", "config", b"config", "flush", b"flush", "message", b"message", "playhead", b"playhead", "set_speaking_rate", b"set_speaking_rate", "switch_voice", b"switch_voice", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["config", "text", "flush", "switch_voice", "cancel_utterance", "playhead"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["config", "text", "flush", "switch_voice", "cancel_utterance", "playhead", "set_speaking_rate"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -343,7 +383,9 @@ Global___StreamingSynthesizeRequest: _TypeAlias = StreamingSynthesizeRequest  # 
 
 @_typing.final
 class UtteranceCancelled(_message.Message):
-    """The answer to `cancel_utterance`."""
+    """The answer to `cancel_utterance`. Tells of the sentences that were not heard to their end; where no playhead was ever
+    told, all that was sent was heard.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -352,9 +394,9 @@ class UtteranceCancelled(_message.Message):
     HEARD_SAMPLE_FIELD_NUMBER: _builtins.int
     NEXT_SAMPLE_FIELD_NUMBER: _builtins.int
     heard_text: _builtins.str
-    """The text up to the last word that was heard, by the last `playhead`."""
+    """Their text up to the last word that was heard, by the last `playhead`."""
     unheard_text: _builtins.str
-    """The text that was asked for and not heard."""
+    """The rest of it, and all text that waited."""
     heard_sample: _builtins.int
     """The last sample that was heard, by the last `playhead`."""
     next_sample: _builtins.int

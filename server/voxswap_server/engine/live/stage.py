@@ -9,7 +9,19 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from voxswap_server.domain import Notice, Timestamp, Timestamps
-from voxswap_server.domain_live import LiveEvent, SwitchPoint, SwitchVoice, UtteranceCancelled, VoiceChanged
+from voxswap_server.domain_live import (
+    CancelUtterance,
+    Flush,
+    LiveEvent,
+    LiveMessage,
+    LiveText,
+    Playhead,
+    SetSpeakingRate,
+    SwitchPoint,
+    SwitchVoice,
+    UtteranceCancelled,
+    VoiceChanged,
+)
 from voxswap_server.engine.job import Samples
 from voxswap_server.engine.live.fade import equal_power
 from voxswap_server.engine.live.heard import Programme
@@ -98,6 +110,21 @@ class Stage:
 
     # --- what the client says ----------------------------------------------------------------------------------
 
+    def take_in(self, message: LiveMessage, now_s: float) -> None:
+        match message:
+            case LiveText():
+                self.text(message.text)
+            case Flush():
+                self.flush()
+            case SwitchVoice():
+                self.switch(message)
+            case SetSpeakingRate():
+                self.set_speaking_rate(message.speaking_rate)
+            case CancelUtterance():
+                self.cancel()
+            case Playhead():
+                self.playhead(message.sample, now_s)
+
     def text(self, piece: str) -> None:
         self._enqueue(self._cutter.push(piece))
 
@@ -110,11 +137,14 @@ class Stage:
         self._closed = True
 
     def switch(self, asked: SwitchVoice) -> None:
-        """The new voice is made ready at once, whenever it is to be heard. A switch replaces one that still waits."""
+        """The new voice is made ready at once, whenever it is to be heard. A switch replaces one that still waits.
+
+        While it loads the present voice goes on; but where nothing was to be said, the next sentence waits for it.
+        """
         if self._switch is not None:
             self._abandon_switch(Notice("SWITCH_REPLACED", f"the switch to {self._switch.cast.voice_id!r} never came"))
-        cast = Cast(asked.voice_id)
-        self._switch = Switch(cast, asked.at, asked.crossfade_ms * self.listener.rate_hz // 1000)
+        cast, idle = Cast(asked.voice_id), self._current is None and not (self._queue or self._cutter.waiting)
+        self._switch = Switch(cast, asked.at, asked.crossfade_ms * self.listener.rate_hz // 1000, awaited=idle)
         self._backstage.lease(cast)
 
     def set_speaking_rate(self, rate: float) -> None:
@@ -239,8 +269,8 @@ class Stage:
         return samples
 
     def _room(self) -> int:
-        """How much the listener's pace allows."""
-        if self.listener.playhead is None and not self._config.paced:
+        """How much the listener's pace allows; once the client has said its last, nothing can be changed any more."""
+        if self._closed or (self.listener.playhead is None and not self._config.paced):
             return self._config.chunk_samples
         return (self.listener.playhead or 0) + self._config.ahead_samples - self.listener.sent_samples
 
@@ -291,6 +321,8 @@ class Stage:
             return
         if self._next is None:
             self.listener.rest(now_s)
+        if self._switch is not None and self._switch.awaited and not self._switch.cast.ready:
+            return
         take, self._next = self._next or self._begin(self._queue.popleft(), 0, self._cast), None
         self._current = take
         self._programme.place(take, self.listener.sent_samples)

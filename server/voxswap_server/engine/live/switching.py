@@ -21,6 +21,8 @@ class Switch:
     cast: Cast
     at: SwitchPoint
     crossfade_samples: int
+    awaited: bool
+    """It was asked for while there was nothing to say: the text that comes after it is meant for the new voice."""
     misses: int = 0
     """Boundaries that came before the new voice was ready, while the listener had nothing left to wait with."""
     missed_sentence: int = -1

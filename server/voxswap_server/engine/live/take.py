@@ -8,6 +8,7 @@ import re
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,8 @@ class Cast:
     generation: int = 0
     cache_state: CacheState = CacheState.DEVICE
     load_ms: float = 0.0
+    handle: Any = None
+    """Of whoever holds it; nobody else looks at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,8 @@ class Take:
     """Of its utterances, not told yet."""
     utterance_end: int = 0
     """First sample after the utterances that are whole."""
+    handle: Any = None
+    """Of whoever makes it; nobody else looks at it."""
     _last_char: int = 0
     """Behind the last word of the utterance that is being spoken; 0 while its words are not known."""
 

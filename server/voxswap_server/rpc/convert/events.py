@@ -4,11 +4,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from voxswap.v1 import audio_pb2, synthesis_pb2
-from voxswap_server.domain import AudioChunk, AudioEncoding, CacheState, Notice, StreamStarted, SynthesisDone
+from voxswap_server.domain import (
+    AudioChunk,
+    AudioEncoding,
+    CacheState,
+    Notice,
+    StreamStarted,
+    SynthesisDone,
+    Timestamps,
+)
 from voxswap_server.rpc.convert.fields import finite_or_zero
-from voxswap_server.rpc.convert.speech import ENCODINGS
+from voxswap_server.rpc.convert.speech import ENCODINGS, TIMESTAMP_TYPES
 
 ENCODING_VALUES = {encoding: audio_pb2.AudioEncoding.ValueType(value) for value, encoding in ENCODINGS.items() if value}
+
+TIMESTAMP_VALUES = {kind: synthesis_pb2.TimestampType.ValueType(value) for value, kind in TIMESTAMP_TYPES.items()}
 
 CACHE_STATE_VALUES: Mapping[CacheState, synthesis_pb2.CacheState.ValueType] = {
     CacheState.DEVICE: synthesis_pb2.CACHE_STATE_DEVICE,
@@ -45,6 +55,20 @@ def from_chunk(chunk: AudioChunk) -> synthesis_pb2.AudioChunk:
         start_sample=chunk.start_sample,
         sequence=chunk.sequence,
         samples=chunk.samples,
+    )
+
+
+def from_timestamps(stamps: Timestamps) -> synthesis_pb2.Timestamps:
+    return synthesis_pb2.Timestamps(
+        timestamps=[
+            synthesis_pb2.Timestamp(
+                type=TIMESTAMP_VALUES[stamp.kind],
+                label=stamp.label,
+                start_sample=stamp.start_sample,
+                end_sample=stamp.end_sample,
+            )
+            for stamp in stamps.timestamps
+        ]
     )
 
 

@@ -17,7 +17,6 @@ Value = TypeVar("Value")
 Number = TypeVar("Number", int, float)
 
 
-
 class Fields:
     """Collects violations. Each check returns a value of the right type, the given one unless it is wrong."""
 

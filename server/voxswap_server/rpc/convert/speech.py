@@ -1,6 +1,7 @@
 """SpeechService: requests to `SynthesisRequest`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from voxswap.v1 import audio_pb2, synthesis_pb2, text_pb2
 from voxswap_server import limits
@@ -13,6 +14,7 @@ from voxswap_server.domain import (
     Pronunciation,
     SamplingParams,
     SynthesisRequest,
+    TimestampKind,
 )
 from voxswap_server.errors import BadReferenceAudio, NotBuilt, RequestError
 from voxswap_server.limits import MAX_AUXILIARY
@@ -56,7 +58,11 @@ PHONETIC_ENCODINGS: Mapping[int, PhoneticEncoding] = {
     text_pb2.PHONETIC_ENCODING_JYUTPING: PhoneticEncoding.JYUTPING,
 }
 
-TIMESTAMP_TYPES: Mapping[int, int] = {value: value for value in synthesis_pb2.TimestampType.values() if value}
+TIMESTAMP_TYPES: Mapping[int, TimestampKind] = {
+    synthesis_pb2.TIMESTAMP_TYPE_WORD: TimestampKind.WORD,
+    synthesis_pb2.TIMESTAMP_TYPE_PHONE: TimestampKind.PHONE,
+    synthesis_pb2.TIMESTAMP_TYPE_VISEME: TimestampKind.VISEME,
+}
 
 FIELD_PATHS: Mapping[str, str] = {
     "voice_id": "config.voice_id",
@@ -98,43 +104,48 @@ def to_synthesis(
     with checked() as fields:
         if not text.strip():
             fields.reject("text", "holds nothing that could be spoken")
-        request = SynthesisRequest(
-            request_id=request_id,
-            voice_id=fields.voice_id("config.voice_id", config.voice_id),
-            text=text,
-            language=to_language(fields, "config.", config.language_code, config.language_mode),
-            audio=_to_format(fields, config.audio_config),
-            sampling=to_sampling(fields, "config.sampling_config", config.sampling_config),
-            prompt=to_prompt(fields, "config.prompt", config.prompt) if config.HasField("prompt") else None,
-            speaking_rate=_to_rate(fields, config.audio_config.speaking_rate),
-            pause_s=_to_pause(fields, config),
-            cut_method=fields.choice(
-                "config.cut_method", config.cut_method, text_pb2.CutMethod.DESCRIPTOR, CUT_METHODS
-            ),
-            sample_steps=_to_steps(fields, config),
-            pronunciations=_to_pronunciations(fields, config),
-            spell_out=fields.choice(
-                "config.text_normalization",
-                config.text_normalization,
-                text_pb2.TextNormalization.DESCRIPTOR,
-                NORMALIZATIONS,
-            ),
-            deadline_s=deadline_s,
-            exact=config.exact,
-            unary=unary,
+        request = replace(
+            to_speech(fields, config), request_id=request_id, text=text, deadline_s=deadline_s, unary=unary
         )
-        for index, kind in enumerate(config.timestamp_types):
-            fields.choice(
-                f"config.timestamp_types[{index}]", kind, synthesis_pb2.TimestampType.DESCRIPTOR, TIMESTAMP_TYPES
-            )
-    _refuse_unbuilt(config)
+    refuse_unbuilt(config)
     return request
 
 
-def _refuse_unbuilt(config: synthesis_pb2.SpeechConfig) -> None:
+def to_speech(fields: Fields, config: synthesis_pb2.SpeechConfig) -> SynthesisRequest:
+    """How a config wants a text spoken; the text is ""."""
+    return SynthesisRequest(
+        request_id="",
+        voice_id=fields.voice_id("config.voice_id", config.voice_id),
+        text="",
+        language=to_language(fields, "config.", config.language_code, config.language_mode),
+        audio=_to_format(fields, config.audio_config),
+        sampling=to_sampling(fields, "config.sampling_config", config.sampling_config),
+        prompt=to_prompt(fields, "config.prompt", config.prompt) if config.HasField("prompt") else None,
+        speaking_rate=_to_rate(fields, config.audio_config.speaking_rate),
+        pause_s=_to_pause(fields, config),
+        cut_method=fields.choice("config.cut_method", config.cut_method, text_pb2.CutMethod.DESCRIPTOR, CUT_METHODS),
+        sample_steps=_to_steps(fields, config),
+        pronunciations=_to_pronunciations(fields, config),
+        spell_out=fields.choice(
+            "config.text_normalization",
+            config.text_normalization,
+            text_pb2.TextNormalization.DESCRIPTOR,
+            NORMALIZATIONS,
+        ),
+        timestamps=frozenset(
+            fields.choice(
+                f"config.timestamp_types[{index}]", kind, synthesis_pb2.TimestampType.DESCRIPTOR, TIMESTAMP_TYPES
+            )
+            for index, kind in enumerate(config.timestamp_types)
+        ),
+        exact=config.exact,
+    )
+
+
+def refuse_unbuilt(config: synthesis_pb2.SpeechConfig) -> None:
+    """Raises: NotBuilt, the config asks for something that this release cannot do."""
     asked = {
         "super_sampling": config.super_sampling,
-        "timestamp_types": bool(config.timestamp_types),
     }
     unbuilt = [f"config.{name}" for name, used in asked.items() if used]
     if unbuilt:

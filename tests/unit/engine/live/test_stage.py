@@ -167,6 +167,35 @@ def test_while_the_new_voice_loads_the_old_one_goes_on() -> None:
     assert stage.finished
 
 
+def test_what_is_said_after_a_switch_in_silence_waits_for_the_new_voice() -> None:
+    stage, backstage = staged()
+    ears = Ears(stage)
+    stage.switch(SwitchVoice("slate"))
+    stage.text(TEXT)
+    stage.end()
+    ears.pull()
+    assert not backstage.works
+    backstage.load()
+    ears.pull()
+    play_out(backstage, ears)
+    assert set(ears.voices) == {2}
+    assert [changed.start_sample for changed in ears.of(VoiceChanged)] == [0]
+
+
+def test_what_is_said_after_a_switch_in_silence_is_said_by_the_old_voice_if_the_new_one_fails() -> None:
+    stage, backstage = staged()
+    ears = Ears(stage)
+    stage.switch(SwitchVoice("slate"))
+    stage.text(TEXT)
+    stage.end()
+    ears.pull()
+    backstage.fail()
+    ears.pull()
+    play_out(backstage, ears)
+    assert set(ears.voices) == {1}
+    assert stage.finished
+
+
 def test_a_voice_that_cannot_load_leaves_the_old_one_speaking() -> None:
     stage, backstage, ears = speaking(SwitchPoint.NOW)
     stage.end()

@@ -1,0 +1,171 @@
+"""Live streams through the real engine on tiny voices."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from tests.fixtures.engines import asking, engine_over, hear
+from tests.fixtures.live import LiveEars, hear_live, live_config
+from voxswap_server.app import Engine
+from voxswap_server.domain import AudioChunk, AudioFormat, Notice, StreamStarted, SynthesisDone
+from voxswap_server.domain_live import (
+    CancelUtterance,
+    Flush,
+    LiveText,
+    Playhead,
+    SetSpeakingRate,
+    SwitchPoint,
+    SwitchVoice,
+    UtteranceCancelled,
+    VoiceChanged,
+)
+from voxswap_server.errors import DeadlineExceeded, Overloaded, RequestError, VoiceNotFound
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+ONE, TWO = "Good morning to all of you. ", "How are you today?"
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def engine(tiny_store: Path) -> AsyncIterator[Engine]:
+    async with engine_over(tiny_store) as (engine, _):
+        yield engine
+
+
+def nothing_is_leased(engine: Engine) -> bool:
+    return all(resident.leases == 0 for resident in engine.residency.residents())
+
+
+async def alone(engine: Engine, voice_id: str, text: str, *, seed: int, **changes: object) -> np.ndarray:
+    """A sentence as a request of its own."""
+    return (await hear(engine.synthesizer, asking(voice_id, text, seed=seed, **changes))).pcm
+
+
+async def test_each_sentence_sounds_as_a_request_with_its_own_seed(engine: Engine) -> None:
+    pieces = [LiveText(piece) for piece in ("Good mor", "ning to all", " of you. Ho", "w are you today?")]
+    heard = await hear_live(engine.live, live_config("amber"), *pieces)
+    first, second = [await alone(engine, "amber", text, seed=seed) for text, seed in ((ONE, 7), (TWO, 8))]
+    assert (heard.pcm == np.concatenate([first, second])).all()
+    assert [type(event) for event in heard.events if not isinstance(event, AudioChunk)] == [
+        StreamStarted,
+        SynthesisDone,
+    ]
+    assert (heard.started.voice_id, heard.started.seed, heard.started.request_id) == ("amber", 7, "live")
+    assert heard.done.samples == heard.samples == heard.pcm.size
+    assert heard.done.utterances == 2
+    chunks = heard.of(AudioChunk)
+    assert [chunk.sequence for chunk in chunks] == list(range(len(chunks)))
+    assert [chunk.start_sample for chunk in chunks] == [0, *np.cumsum([chunk.samples for chunk in chunks])[:-1]]
+    assert nothing_is_leased(engine)
+
+
+async def test_a_switch_at_the_next_sentence_is_exact_to_the_sample(engine: Engine) -> None:
+    await engine.residency.load_voice("slate")
+    ears = LiveEars()
+    listening = asyncio.create_task(ears.listen(engine.live, live_config("amber", max_ahead_s=0.5)))
+    ears.say(LiveText(ONE + TWO), Flush())
+    await ears.heard(lambda ears: ears.samples > 0)
+    ears.say(SwitchVoice("slate"))
+    ears.end()
+    ears.follow()
+    await listening
+    (changed,) = ears.of(VoiceChanged)
+    at = ears.events.index(changed)
+    assert sum(event.samples for event in ears.events[:at] if isinstance(event, AudioChunk)) == changed.start_sample
+    first, second = await alone(engine, "amber", ONE, seed=7), await alone(engine, "slate", TWO, seed=8)
+    assert changed.start_sample == first.size
+    assert (ears.pcm == np.concatenate([first, second])).all()
+    assert nothing_is_leased(engine)
+
+
+async def test_a_switch_to_a_voice_that_is_not_there_is_a_warning(engine: Engine) -> None:
+    heard = await hear_live(engine.live, live_config("amber"), SwitchVoice("ambre"), LiveText(ONE))
+    (notice,) = heard.of(Notice)
+    assert notice.code == "VOICE_NOT_FOUND"
+    assert "did you mean amber" in notice.message
+    assert (heard.pcm == await alone(engine, "amber", ONE, seed=7)).all()
+
+
+async def test_text_after_a_switch_in_silence_is_spoken_by_the_new_voice(engine: Engine) -> None:
+    heard = await hear_live(engine.live, live_config("amber"), SwitchVoice("coral"), LiveText(ONE))
+    (changed,) = heard.of(VoiceChanged)
+    assert (changed.voice_id, changed.start_sample) == ("coral", 0)
+    assert (heard.pcm == await alone(engine, "coral", ONE, seed=7)).all()
+
+
+async def test_a_barge_in_frees_the_slot_and_the_stream_lives_on(engine: Engine) -> None:
+    ears = LiveEars()
+    listening = asyncio.create_task(ears.listen(engine.live, live_config("amber", max_ahead_s=0.2)))
+    ears.say(LiveText(ONE * 20))
+    await ears.heard(lambda ears: ears.samples > 0)
+    ears.say(Playhead(3000), CancelUtterance())
+    await ears.heard(lambda ears: bool(ears.of(UtteranceCancelled)))
+    (cancelled,) = ears.of(UtteranceCancelled)
+    assert cancelled.heard_sample == 3000
+    assert cancelled.next_sample == ears.samples
+    assert cancelled.heard_text + cancelled.unheard_text == ONE * 20
+    ears.say(LiveText(TWO), Flush())
+    ears.follow()
+    ears.end()
+    await listening
+    again = await alone(engine, "amber", TWO, seed=7 + 19)  # 19 sentences were whole before it
+    assert (ears.pcm[cancelled.next_sample :] == again).all()
+    assert nothing_is_leased(engine)
+
+
+async def test_the_next_sentence_is_faster_at_the_same_pitch(engine: Engine) -> None:
+    heard = await hear_live(engine.live, live_config("amber", pause_s=0.0), SetSpeakingRate(2.0), LiveText(ONE))
+    fast = await alone(engine, "amber", ONE, seed=7, pause_s=0.0, speaking_rate=2.0)
+    assert (heard.pcm == fast).all()
+
+
+async def test_a_voice_of_another_rate_is_resampled_to_the_streams(engine: Engine) -> None:
+    heard = await hear_live(engine.live, live_config("amber", audio=AudioFormat(sample_rate_hz=24000)), LiveText(ONE))
+    plain = await alone(engine, "amber", ONE, seed=7, audio=AudioFormat(sample_rate_hz=24000))
+    assert heard.started.sample_rate_hz == 24000
+    assert (heard.pcm == plain).all()
+
+
+async def test_what_cannot_be_read_is_passed_over_with_a_notice(engine: Engine) -> None:
+    heard = await hear_live(engine.live, live_config("amber"), LiveText("____. " + ONE))
+    assert [notice.code for notice in heard.of(Notice)] == ["INVALID_REQUEST"]
+    assert heard.pcm.size > 0
+
+
+async def test_refusals(engine: Engine) -> None:
+    with pytest.raises(VoiceNotFound, match="'nobody'"):
+        await hear_live(engine.live, live_config("nobody"), LiveText(ONE))
+    with pytest.raises(DeadlineExceeded):
+        await hear_live(engine.live, live_config("amber", deadline_s=0.0), LiveText(ONE))
+    ears = LiveEars()
+    ears.say(LiveText(ONE), RequestError("a message is wrong", field="text"))  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match="a message is wrong"):
+        await ears.listen(engine.live, live_config("amber"))
+    assert nothing_is_leased(engine)
+
+
+async def test_a_client_that_goes_away_leaves_nothing_behind(engine: Engine) -> None:
+    ears = LiveEars()
+    ears.say(LiveText(ONE * 20), SwitchVoice("slate", SwitchPoint.NOW, 50))
+    listening = asyncio.create_task(ears.listen(engine.live, live_config("amber", max_ahead_s=0.2)))
+    await ears.heard(lambda ears: ears.samples > 0)
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening
+    assert nothing_is_leased(engine)
+
+
+async def test_there_are_only_so_many_streams(tiny_store: Path) -> None:
+    async with engine_over(tiny_store, live={"max_streams": 1}) as (engine, registry):
+        ears = LiveEars()
+        listening = asyncio.create_task(ears.listen(engine.live, live_config("amber")))
+        await ears.heard(lambda ears: bool(ears.events))
+        assert registry.get_sample_value("voxswap_live_streams_running") == 1
+        with pytest.raises(Overloaded):
+            await hear_live(engine.live, live_config("amber"), LiveText(ONE))
+        ears.end()
+        await listening
+        assert registry.get_sample_value("voxswap_live_streams_running") == 0
