@@ -6,7 +6,8 @@ STAMP := $(VENV)/.installed
 VERSIONS ?=
 CASES ?=
 FILE ?=
-BUILT_IN ?=
+BUILT_IN ?= model_store/voxswap_store/built_in_voices
+WITH ?=
 JUDGES := .judges
 SRC := server client model_store proto training tests bench deploy
 
@@ -89,5 +90,5 @@ $(JUDGES): bench/judges.txt | setup
 	touch $@
 
 evaluate-builtin: setup $(JUDGES)
-	@test -n "$(BUILT_IN)" || { echo "usage: make evaluate-builtin BUILT_IN=<folder of stage export>"; exit 2; }
-	PYTHONPATH=$(JUDGES):training OMP_NUM_THREADS=1 $(BIN)/python bench/evaluate_builtin.py "$(BUILT_IN)"
+	@test -e "$(BUILT_IN)" || { echo "usage: make evaluate-builtin [BUILT_IN=<folder of stage export>] [WITH=<options>]"; exit 2; }
+	PYTHONPATH=$(JUDGES):training OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m bench.evaluate_builtin "$(BUILT_IN)" $(WITH)

@@ -5,7 +5,6 @@ nothing of how speech is judged.
 """
 
 import time
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from voxswap_server.nn.specs import spec_of
 from voxswap_server.nn.t2s import T2S, PrefillRow, T2SConfig
 from voxswap_server.nn.vits import Vits, VitsConfig
 from voxswap_server.text.frontend import TextFrontend
+from voxswap_store.built_in import read_table
 from voxswap_store.checkpoint import read_checkpoint
 from voxswap_store.layout_sovits import convert_sovits
 from voxswap_store.layout_t2s import convert_t2s
@@ -65,10 +65,11 @@ class BuiltIn:
         self._decoder = Vits.from_tensors(VitsConfig.from_dict(sound_half.config), sound_half.tensors)
         self._content = ContentEncoder.from_directory(folder / "content")
         self._frontend = TextFrontend()
-        table = tomllib.loads((folder / "voices.toml").read_text("utf-8"))
-        self._sampling = Sampling(**table["sampling"])
+        table = read_table(folder)
+        drawn = ("top_k", "top_p", "temperature", "repetition_penalty")
+        self._sampling = Sampling(**{name: getattr(table.sampling, name) for name in drawn})
         self.voices: dict[str, tuple[Path, str]] = {
-            voice["id"]: (folder / voice["reference"], voice["transcript"]) for voice in table["voice"]
+            voice.id: (folder / "references" / voice.reference, voice.transcript) for voice in table.voices
         }
 
     @torch.inference_mode()

@@ -1,12 +1,13 @@
 """Gates of the built-in voices: every sentence in every voice, judged by networks that never trained them.
 
-`python bench/evaluate_builtin.py FOLDER` prints one line a gate, and what each voice got. Other sentences and other
-speakers' clips by `--sentences` and `--clips`. See docs/BUILTIN_VOICES.md.
+`python -m bench.evaluate_builtin FOLDER` prints one line a gate, and what each voice got. Other sentences, other
+speakers' clips and real people by `--sentences`, `--clips` and `--people`. See docs/BUILTIN_VOICES.md.
 """
 
 import argparse
 import itertools
 import json
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,10 +16,12 @@ import numpy as np
 import soundfile
 import soxr
 import torch
-from built_in_speech import BuiltIn, Spoken
-from judges import RATE_HZ, Ge2e, Listener, Quality, Samples, word_errors, words_of
 
-from voxswap_training.campplus import CamPlus
+from bench.built_in_speech import BuiltIn, Reference, Spoken
+from bench.judges import Ge2e, Listener, Quality, Samples, word_errors, words_of
+from bench.speaker_gates import by_speaker, error_rate, our_encoder
+from voxswap_store.built_in import TABLE
+from voxswap_training.campplus import RATE_HZ, CamPlus
 
 _SENTENCES = Path(__file__).with_name("sentences.txt")
 _CLIP_SENTENCES = 5
@@ -89,20 +92,20 @@ def at_judges_rate(samples: Samples, rate_hz: int) -> Samples:
     return np.pad(changed, (0, max(0, RATE_HZ - len(changed))))
 
 
-def speak_all(built_in: BuiltIn, judges: Judges, sentences: Sequence[str], keep: Path | None) -> Iterator[Verdict]:
+def speak_all(built_in: BuiltIn, judges: Judges, sentences: Sequence[str], keep: Path) -> Iterator[Verdict]:
+    """Every sentence in every voice; what is spoken is kept as VOICE_NUMBER.flac."""
+    keep.mkdir(parents=True, exist_ok=True)
     clips = {voice: clip for voice, (clip, _) in built_in.voices.items()}
     teachers = [judges.speakers(_read(clip)) for clip in clips.values()]
     for voice, (clip, transcript) in built_in.voices.items():
         reference = built_in.reference(clip, transcript)
         for number, text in enumerate(sentences):
             spoken = built_in.speak(text, reference, seed=number)
-            if keep:
-                keep.mkdir(parents=True, exist_ok=True)
-                soundfile.write(keep / f"{voice}_{number:02d}.flac", spoken.samples, spoken.rate_hz)
+            soundfile.write(keep / f"{voice}_{number:02d}.flac", spoken.samples, spoken.rate_hz)
             yield judges.verdict(voice, text, spoken, teachers)
 
 
-def gates(verdicts: Sequence[Verdict], voices: Sequence[str], size_bytes: int) -> list[Gate]:
+def gates(verdicts: Sequence[Verdict], voices: Sequence[str]) -> list[Gate]:
     right = {
         judge: np.mean([voices[int(np.argmax(getattr(v, judge)))] == v.voice for v in verdicts])
         for judge in ("campplus", "ge2e")
@@ -113,7 +116,6 @@ def gates(verdicts: Sequence[Verdict], voices: Sequence[str], size_bytes: int) -
         Gate("nearest teacher voice is the right one (CAM++)", float(right["campplus"]), 0.95, 1.0, upper=False),
         Gate("nearest teacher voice is the right one (GE2E)", float(right["ge2e"]), 0.95, 1.0, upper=False),
         Gate("real-time factor, one core", float(np.mean([v.rtf for v in verdicts])), 0.6, 0.2),
-        Gate("size of all weights, MB", size_bytes / 1e6, 40, 25),
     ]
 
 
@@ -128,10 +130,9 @@ def clip_gain(built_in: BuiltIn, judges: Judges, clips: Sequence[Path], sentence
         speaker, _ = judges.speakers(_read(clip))
         own = built_in.reference(clip, clip.with_suffix(".txt").read_text("utf-8").strip())
 
-        def likeness(references: Sequence[object], speaker: np.ndarray = speaker) -> float:
+        def likeness(references: Sequence[Reference], speaker: np.ndarray = speaker) -> float:
             spoken = [
-                built_in.speak(text, reference, seed=1)  # type: ignore[arg-type]
-                for reference, text in itertools.product(references, sentences)
+                built_in.speak(text, reference, seed=1) for reference, text in itertools.product(references, sentences)
             ]
             return float(np.mean([judges.speakers(at_judges_rate(s.samples, s.rate_hz))[0] @ speaker for s in spoken]))
 
@@ -162,36 +163,71 @@ def _read(clip: Path) -> Samples:
     return at_judges_rate(samples.mean(1), rate_hz)
 
 
-def main() -> None:
+def speaker_gates(
+    folder: Path, judges: Judges, generated: Mapping[str, Sequence[Samples]], people: Path | None
+) -> Iterator[Gate]:
+    """Our ECAPA on clips of the voices and of people, and its teacher on the same clips for comparison."""
+    ours = our_encoder(folder)
+    sets: list[tuple[str, Mapping[str, Sequence[Samples]], float | None, float]] = []
+    if generated:
+        sets.append(("generated clips", generated, 0.05, 0.01))
+    if people is not None:
+        sets.append((people.name, by_speaker(people, _read, "-"), None, 0.08))
+    for name, clips, must, aim in sets:
+        rate, pairs = error_rate(clips, ours)
+        yield Gate(f"our ECAPA, equal error rate, {name} ({len(clips)} speakers, {pairs} pairs)", rate, must, aim)
+        theirs, _ = error_rate(clips, lambda samples: judges.speakers(samples)[0])
+        yield Gate(f"CAM++ on the same, {name}", theirs, None, None)
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="of stage `export`")
+    parser.add_argument("folder", type=Path, help="of stage `export`; what it lacks is not judged")
     parser.add_argument("--sentences", type=Path, default=_SENTENCES, help="one a line")
     parser.add_argument("--count", type=int, default=10_000, help="take only the first so many")
     parser.add_argument("--clips", type=Path, help="folder of new speakers' clips, each NAME.flac with NAME.txt")
+    parser.add_argument("--people", type=Path, help="folder of real speakers' clips, SPEAKER-ANYTHING.flac")
+    parser.add_argument("--spoken", type=Path, help="judge ECAPA on these clips, VOICE_ANYTHING.flac, not on its own")
     parser.add_argument("--keep", type=Path, help="folder for what was spoken")
     parser.add_argument("--json", type=Path, help="file for every verdict")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = _arguments()
     torch.set_num_threads(1)
+    judges, found, generated = Judges(), list[Gate](), dict[str, list[Samples]]()
     sentences = [line for line in options.sentences.read_text("utf-8").splitlines() if line][: options.count]
-    built_in, judges = BuiltIn(options.folder), Judges()
+    with tempfile.TemporaryDirectory() as scratch:
+        spoken = options.keep or Path(scratch)
+        if (options.folder / TABLE).exists():
+            found += _voices(options, judges, sentences, spoken)
+        if options.spoken or (options.folder / TABLE).exists():
+            generated = by_speaker(options.spoken or spoken, _read, "_")
+    if (options.folder / "ecapa").is_dir():
+        found += speaker_gates(options.folder / "ecapa", judges, generated, options.people)
+    weights = [file for file in options.folder.rglob("*") if file.suffix in {".safetensors", ".ckpt", ".pth"}]
+    found.append(Gate("size of all weights, MB", sum(file.stat().st_size for file in weights) / 1e6, 40, 25))
+    print(*found, sep="\n")
+    raise SystemExit(not all(gate.passed for gate in found))
+
+
+def _voices(options: argparse.Namespace, judges: Judges, sentences: Sequence[str], spoken: Path) -> list[Gate]:
+    built_in = BuiltIn(options.folder)
     voices = list(built_in.voices)
-    verdicts = list(speak_all(built_in, judges, sentences, options.keep))
-    weights = [options.folder / name for name in ("t2s.ckpt", "sovits.pth")]
-    weights += [file for file in options.folder.glob("*/*") if file.suffix in {".safetensors", ".ckpt"}]
-    found = gates(verdicts, voices, sum(file.stat().st_size for file in weights))
+    verdicts = list(speak_all(built_in, judges, sentences, spoken))
+    found = gates(verdicts, voices)
     if options.clips:
         clips = sorted(clip for clip in options.clips.glob("*.flac") if clip.with_suffix(".txt").exists())
         gain = clip_gain(built_in, judges, clips, sentences[:_CLIP_SENTENCES])
-        found.append(
-            Gate(f"a new speaker's clip as reference, CAM++ cosine ({len(clips)})", gain, None, 0.15, upper=False)
-        )
+        measure = f"a new speaker's clip as reference, CAM++ cosine ({len(clips)})"
+        found.append(Gate(measure, gain, None, 0.15, upper=False))
     print(f"{len(sentences)} sentences, voices {', '.join(voices)}")
     for voice, row in by_voice(verdicts, voices).items():
         print(f"     {voice:<12}", *(f"{name} {value:.3f}  " for name, value in row.items()))
-    print(*found, sep="\n")
     if options.json:
         options.json.write_text(json.dumps([asdict(verdict) for verdict in verdicts], indent=1), "utf-8")
-    raise SystemExit(not all(gate.passed for gate in found))
+    return found
 
 
 if __name__ == "__main__":

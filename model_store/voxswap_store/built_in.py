@@ -49,8 +49,14 @@ class BuiltInVoices(Strict):
 
 
 def packaged() -> Path | None:
-    """Folder of the built-in voices; None where this installation has none."""
-    return _PACKAGED if (_PACKAGED / TABLE).is_file() else None
+    """Folder of the built-in voices and networks; None where this installation has neither."""
+    return _PACKAGED if _PACKAGED.is_dir() else None
+
+
+def packaged_voices() -> Path | None:
+    """The same folder, if it has voices."""
+    folder = packaged()
+    return folder if folder is not None and (folder / TABLE).is_file() else None
 
 
 def built_in_root(store: Path) -> Path:
@@ -73,7 +79,8 @@ def install_built_in(
     """Imports the voices of a folder, unless they are imported already; takes away those that it does not have.
 
     Args:
-        folder: `t2s.ckpt`, `sovits.pth`, `voices.toml`, `references/`, and folders of the shared networks.
+        folder: `t2s.ckpt`, `sovits.pth`, `voices.toml` and `references/`, and folders of shared networks; either part
+            may be missing, and is then left as it is.
         store: of the user.
         encode_prompt: as of `import_voice`.
         progress: told the id of each voice before it is imported.
@@ -85,9 +92,11 @@ def install_built_in(
     root = built_in_root(store)
     with exclusive(root / ".installing"):
         _install_networks(folder, store)
+        if not (folder / TABLE).exists():
+            return
         address = _address(folder)
         catalogue, stamp = Catalogue(root), root / _STAMP
-        table = _table(folder)
+        table = read_table(folder)
         wanted = {voice.id for voice in table.voices}
         whole = {entry.voice_id for entry in catalogue.entries() if isinstance(entry, VoiceEntry)}
         if stamp.is_file() and stamp.read_text("utf-8") == address and wanted <= whole:
@@ -100,7 +109,13 @@ def install_built_in(
         replace_file(stamp, address.encode())
 
 
-def _table(folder: Path) -> BuiltInVoices:
+def read_table(folder: Path) -> BuiltInVoices:
+    """Who speaks with the checkpoints of a folder.
+
+    Raises:
+        RequestError: its table is damaged.
+        OSError: it cannot be read.
+    """
     try:
         return BuiltInVoices.model_validate(tomllib.loads((folder / TABLE).read_text("utf-8")), strict=False)
     except ValueError as error:  # no TOML, no UTF-8, or not of this schema

@@ -20,6 +20,8 @@ from voxswap_training.voices import DESCRIPTIONS, TRANSCRIPTS
 
 _SAMPLING: Final = {"top_k": 5, "top_p": 1.0, "temperature": 0.7, "repetition_penalty": 1.0}
 """The codes of a steady sound repeat, so repetition must cost nothing."""
+_LICENCE: Final = "Apache-2.0"
+_CONSENT: Final = "No recording of a person was used: the voices were learnt from the synthetic voices of Kokoro-82M."
 
 
 def write_bundle(t2s: Path, decoder: Path, content: Path, codebook: Codebook, references: Path, folder: Path) -> None:
@@ -56,10 +58,11 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _table() -> str:
-    lines = ["[sampling]", *(f"{name} = {value}" for name, value in _SAMPLING.items())]
+    lines = [f'licence = "{_LICENCE}"', f'consent = "{_CONSENT}"', ""]
+    lines += ["[sampling]", *(f"{name} = {value}" for name, value in _SAMPLING.items())]
     for voice, transcript in TRANSCRIPTS.items():
         name, description = DESCRIPTIONS[voice]
         fields = {"id": voice, "name": name, "description": description}
-        fields |= {"reference": f"references/{voice}.flac", "transcript": transcript}
-        lines += ["", "[[voice]]", *(f'{key} = "{value}"' for key, value in fields.items())]
+        fields |= {"reference": f"{voice}.flac", "transcript": transcript}
+        lines += ["", "[[voices]]", *(f'{key} = "{value}"' for key, value in fields.items())]
     return "\n".join(lines) + "\n"

@@ -293,14 +293,21 @@ def _references(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     stage.add_argument("--teacher", type=Path, required=True)
     stage.add_argument("--packs", type=Path, required=True)
     stage.add_argument("--out", type=Path, required=True, help="folder")
+    stage.add_argument("--sentences", type=Path, help="speak these instead, one a line, each in every voice")
+    stage.add_argument("--count", type=int, default=12, help="of the sentences, so many")
     stage.set_defaults(run=_run_references)
 
 
 def _run_references(options: argparse.Namespace) -> None:
-    from voxswap_training.references import write_references
+    from voxswap_training.references import write_references, write_sentences
     from voxswap_training.teacher import Teacher
 
-    write_references(Teacher(options.teacher, options.packs), options.out)
+    teacher = Teacher(options.teacher, options.packs)
+    if options.sentences:
+        sentences = [line for line in options.sentences.read_text("utf-8").splitlines() if line]
+        write_sentences(teacher, sentences[: options.count], options.out)
+    else:
+        write_references(teacher, options.out)
 
 
 def _export(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

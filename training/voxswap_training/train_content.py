@@ -21,7 +21,7 @@ from voxswap_training.loop import Budget, Progress, adamw, set_rate
 from voxswap_training.pack import PITCH_STEPS, Lines
 from voxswap_training.phonemes import CLASSES, INDEX, SILENCE
 from voxswap_training.sound import Sound
-from voxswap_training.train_t2s import half_on_gpu
+from voxswap_training.train_t2s import autocast
 
 from transformers import HubertConfig, HubertModel  # isort: skip
 
@@ -199,7 +199,7 @@ def train(
     listener.train()
     for step in progress.steps():
         set_rate(optimiser, settings.rate * progress.rate())
-        with half_on_gpu(device):
+        with autocast(device):
             found = losses(listener, next(clips))
         optimiser.zero_grad(set_to_none=True)
         found["loss"].backward()

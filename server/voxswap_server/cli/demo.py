@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from voxswap_client import AsyncClient
     from voxswap_server.app import Running
 
-VOICES = {"amber": ("v2", 1), "slate": ("v2Pro", 2)}
-"""Tiny seeded voices: id -> (version, seed)."""
 SCRIPT = (
-    ("amber", "Hello. I am the first voice of this server."),
-    ("slate", "And I am the second one: I was not in memory until you asked."),
-    ("amber", "Back to me, and this time nothing had to be loaded."),
-    ("slate", "A switch between voices that are in memory costs nothing."),
+    ("amber", "Hello. I am Amber, the first voice of this server."),
+    ("slate", "And I am Slate. I was not in memory until you asked for me."),
+    ("coral", "I am Coral. We all share one network, so I was here in no time."),
+    ("onyx", "Onyx speaking. You may give the server voices of your own, too."),
+    ("amber", "Back to me, and nothing had to be loaded."),
 )
+"""Who says what."""
+VOICES = tuple(dict.fromkeys(voice for voice, _ in SCRIPT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,11 @@ class _Turn:
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for what was spoken.")] = Path("demo_output"),
 ) -> None:
-    """Make two tiny voices, start a server on them, speak through gRPC, switch voices, and show what happened.
+    """Import the built-in voices, start a server on them, speak through gRPC, switch voices, and show what happened.
 
-    The voices are seeded at random and babble: they show the whole way, from checkpoints in GPT-SoVITS's own formats to
-    audio. Your own voices take the same way with `voxswap import`.
+    Where this installation has no built-in voices, tiny ones take their place that are seeded at random and babble:
+    they show the whole way, from checkpoints in GPT-SoVITS's own formats to audio. Your own voices take the same way
+    with `voxswap import`.
     """
     console = Console()
     output.mkdir(parents=True, exist_ok=True)
@@ -63,23 +65,37 @@ def demo(
 async def _show(console: Console, root: Path, output: Path) -> None:
     from voxswap_client import AsyncClient
     from voxswap_server.app import running
-    from voxswap_server.demo.tiny import build_tiny_store
     from voxswap_server.logs import LogConfig, configure
     from voxswap_server.settings import load_settings
 
     configure(LogConfig(level="WARNING"))
-    console.print("[bold]1.[/] Two tiny voices are made and imported: seeded noise, so [bold]they babble[/].")
-    built_s = time.perf_counter()
-    await asyncio.to_thread(build_tiny_store, root, VOICES)
-    console.print(f"   {', '.join(VOICES)}: ready after {time.perf_counter() - built_s:.1f} s")
-    settings = load_settings(store=root, rpc={"address": "127.0.0.1:0"}, metrics={"enabled": True, "port": 0})
+    began_s = time.perf_counter()
+    console.print(f"[bold]1.[/] {await asyncio.to_thread(_bring_voices, root)}")
+    console.print(f"   {', '.join(VOICES)}: ready after {time.perf_counter() - began_s:.1f} s")
+    changes = {"rpc": {"address": "127.0.0.1:0"}, "metrics": {"enabled": True, "port": 0}}
+    settings = load_settings(store=root, voices={"built_in": True}, **changes)
     async with running(settings) as server, AsyncClient(f"127.0.0.1:{server.rpc.port}") as client:
         console.print(f"[bold]2.[/] A server listens on 127.0.0.1:{server.rpc.port}; metrics: {server.metrics_url}")
         turns = [await _turn(client, index, *line, output) for index, line in enumerate(SCRIPT, 1)]
-        console.print("[bold]3.[/] Both have spoken through gRPC:")
+        console.print("[bold]3.[/] All have spoken through gRPC:")
         console.print(_table(turns))
         console.print(f"[bold]4.[/] {await _summary(client, server, turns)}")
     console.print("[bold]Next:[/] your own GPT-SoVITS voices: voxswap import --help, voxswap serve --help.")
+
+
+def _bring_voices(root: Path) -> str:
+    """Imports the voices into a store, as a server does at its first start; returns what they are."""
+    from voxswap_server.cli.storing import prompt_import
+    from voxswap_server.demo.tiny_built_in import write_built_in
+    from voxswap_store.built_in import install_built_in, packaged_voices
+
+    folder, told = packaged_voices(), "The four built-in voices are imported."
+    if folder is None:
+        folder = write_built_in(root / "tiny", VOICES)
+        told = "Four tiny voices are made and imported: seeded noise, so [bold]they babble[/]."
+    with prompt_import(root) as prompts:
+        install_built_in(folder, root, encode_prompt=prompts.encode)
+    return told
 
 
 async def _turn(client: "AsyncClient", number: int, voice: str, text: str, output: Path) -> _Turn:
@@ -109,10 +125,12 @@ async def _summary(client: "AsyncClient", server: "Running", turns: list[_Turn])
         f"{one.voice_id} ({(one.bytes_own + one.bytes_shared) / 2**20:.0f} MiB)"
         for one in await client.list_residents()
     )
-    cold = max(turn.load_ms for turn in turns)
+    first, *others = turns
+    shared = max(turn.load_ms for turn in others)
     scraped = await asyncio.to_thread(_scrape, server.metrics_url)
     return (
-        f"A switch to a voice on disk took {cold:.0f} ms, to one in memory {turns[-1].load_ms:.0f} ms.\n"
+        f"The first voice was loaded in {first.load_ms:.0f} ms, the others share its weights: {shared:.0f} ms at most; "
+        f"a switch to one in memory took {turns[-1].load_ms:.0f} ms.\n"
         f"   In memory now: {residents}. Metrics: {scraped} series counted."
     )
 

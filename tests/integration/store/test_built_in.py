@@ -11,7 +11,7 @@ from voxswap_server.demo.tiny_built_in import CONTENT_WIDTH, write_built_in
 from voxswap_server.errors import RequestError
 from voxswap_store.asset_importer import find_assets
 from voxswap_store.assets import CONTENT_ENCODERS, asset_state, content_encoder
-from voxswap_store.built_in import TAG, built_in_root, catalogue_of, install_built_in, packaged
+from voxswap_store.built_in import TAG, built_in_root, catalogue_of, install_built_in, packaged_voices, read_table
 from voxswap_store.catalogue import Catalogue
 from voxswap_store.content import content_encoder_of
 from voxswap_store.errors import CheckpointError
@@ -19,7 +19,7 @@ from voxswap_store.errors import CheckpointError
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_built_in(tmp_path_factory.mktemp("package") / "voices")
+    return write_built_in(tmp_path_factory.mktemp("package") / "voices", ("amber", "slate"))
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,15 @@ def test_a_small_speaker_encoder_is_taken_only_by_its_name(folder: Path) -> None
     assert find_assets(folder, only=("bert",)) == {}
 
 
+def test_a_package_of_networks_alone_has_no_voices(folder: Path, store: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "ecapa", tmp_path / "networks" / "ecapa")
+    assert install(tmp_path / "networks", store) == []
+    assert catalogue_of(store, built_in=True).ids() == ("amber", "slate"), "whoever brought them"
+    assert install(tmp_path / "networks", tmp_path / "new") == []
+    assert asset_state(tmp_path / "new", "ecapa_small").manifest
+    assert asset_state(tmp_path / "new", "hubert_small").manifest is None
+
+
 def test_a_width_without_an_encoder_is_told() -> None:
     assert {content_encoder(width) for width in CONTENT_ENCODERS} == {"hubert", "hubert_small"}
     with pytest.raises(RequestError, match="width 512; there are encoders for 256, 768"):
@@ -109,8 +118,11 @@ def test_upstreams_voices_hear_through_upstreams_encoder(tmp_path: Path) -> None
     assert content_encoder_of(made.voices[0]) == "hubert"
 
 
-def test_the_package_has_a_whole_folder_or_none() -> None:
-    folder = packaged()
-    if folder is not None:
-        assert {"t2s.ckpt", "sovits.pth", "voices.toml"} <= {path.name for path in folder.iterdir()}
-        assert find_assets(folder, only=("hubert_small", "ecapa_small")).keys() == {"hubert_small", "ecapa_small"}
+def test_voices_of_the_package_have_all_that_they_need() -> None:
+    folder = packaged_voices()
+    if folder is None:
+        pytest.skip("this source tree has no built-in voices")
+    assert {"t2s.ckpt", "sovits.pth"} <= {path.name for path in folder.iterdir()}
+    assert "hubert_small" in find_assets(folder, only=("hubert_small",))
+    for voice in read_table(folder).voices:
+        assert (folder / "references" / voice.reference).is_file()
