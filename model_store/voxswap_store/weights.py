@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final
 import torch
 from torch import Tensor
 
+from voxswap_store.blocks import Blocks, views
 from voxswap_store.converted import Converted
 from voxswap_store.files import Sink
 from voxswap_store.safetensors_header import BadHeader, Header, TensorSpec, encode_header, load_order, read_header
@@ -46,37 +47,67 @@ class Weights:
     digests: dict[str, str]
     """Content address of each tensor: equal ones may share their memory."""
     block: Tensor
-    """(bytes,) uint8: everything."""
+    """(bytes,) uint8: everything; nothing where the tensors were converted."""
 
 
-def load_weights(path: Path, *, pin_memory: bool = False) -> Weights:
+def load_weights(
+    path: Path, *, pin_memory: bool = False, blocks: Blocks | None = None, dtype: torch.dtype | None = None
+) -> Weights:
     """Reads a file of the store.
 
     Args:
         path: the file.
         pin_memory: page-locked memory, from which a GPU copies by itself.
+        blocks: where other memory comes from; None takes new memory.
+        dtype: what all tensors become on the way, in memory that is not page-locked; None leaves them as they are.
 
     Raises:
         BadHeader: the file is damaged.
         OSError: it cannot be read.
     """
     with path.open("rb", buffering=0) as file:
-        return read_weights(file, pin_memory=pin_memory)
+        return read_weights(file, pin_memory=pin_memory, blocks=blocks, dtype=dtype)
 
 
-def read_weights(file: BinaryIO, *, pin_memory: bool = False) -> Weights:
+def read_weights(
+    file: BinaryIO, *, pin_memory: bool = False, blocks: Blocks | None = None, dtype: torch.dtype | None = None
+) -> Weights:
     """As `load_weights`, from an open file."""
     header = read_header(file)
-    block = torch.empty(header.size_bytes, dtype=torch.uint8, pin_memory=pin_memory)
+    blocks = blocks or Blocks()
     file.seek(header.begin)
-    target = block.numpy().data
-    while target:
-        count = file.readinto(target)  # type: ignore[attr-defined]  # every binary file has it, BinaryIO forgot it
-        if not count:
-            raise BadHeader("the file ended while it was read")
-        target = target[count:]
+    if dtype and any(DTYPES[spec.dtype] != dtype for spec, _ in header.tensors.values()):
+        tensors = _read_converted(file, header, dtype, blocks)
+        return Weights(tensors, _json(header, _CONFIG), _json(header, _DIGESTS), torch.empty(0, dtype=torch.uint8))
+    if pin_memory:
+        block = torch.empty(header.size_bytes, dtype=torch.uint8, pin_memory=True)
+    else:
+        block = blocks.take(header.size_bytes)
+    _fill(file, block)
     tensors = {name: _view(block, spec, begin) for name, (spec, begin) in header.tensors.items()}
     return Weights(tensors, _json(header, _CONFIG), _json(header, _DIGESTS), block)
+
+
+def _read_converted(file: BinaryIO, header: Header, dtype: torch.dtype, blocks: Blocks) -> dict[str, Tensor]:
+    """One tensor after another through a buffer that stays in the processor's cache."""
+    in_order = sorted(header.tensors.values(), key=lambda pair: pair[1])
+    tensors = views({spec.name: spec.shape for spec, _ in in_order}, dtype, blocks)
+    buffer = torch.empty(max((spec.size_bytes for spec, _ in in_order), default=0), dtype=torch.uint8)
+    for spec, _ in in_order:
+        raw = buffer[: spec.size_bytes]
+        _fill(file, raw)
+        tensors[spec.name].copy_(raw.view(DTYPES[spec.dtype]).view(spec.shape))
+    return tensors
+
+
+def _fill(file: BinaryIO, target: Tensor) -> None:
+    """Reads as many bytes as there is room for."""
+    room = target.numpy().data
+    while room:
+        count = file.readinto(room)  # type: ignore[attr-defined]  # every binary file has it, BinaryIO forgot it
+        if not count:
+            raise BadHeader("the file ended while it was read")
+        room = room[count:]
 
 
 def write_weights(file: Sink, converted: Converted, extra: Mapping[str, str] | None = None) -> None:

@@ -7,7 +7,7 @@ size in memory follows from its header and from the precision of the device.
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -39,6 +39,7 @@ from voxswap_server.nn.t2s import T2SConfig
 from voxswap_server.nn.t2s_backends import BACKENDS, Placement, Precision, Stored, TokenModel, chosen
 from voxswap_server.nn.vocoder import Vocoder
 from voxswap_store.assets import WEIGHTS, asset_directory, asset_manifest, base_file
+from voxswap_store.blocks import Blocks
 from voxswap_store.catalogue import Catalogue, VoiceEntry
 from voxswap_store.safetensors_header import BadHeader, Header, read_header
 from voxswap_store.weights import DTYPES, Weights, load_weights
@@ -52,6 +53,8 @@ class _Source:
     path: Path
     sha256: str
     build: Callable[[Weights], object]
+    dtype: torch.dtype | None
+    """What its tensors become while they are read; None leaves them as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ class _NetworkSource:
 
 
 _DEFAULTS: Final = EngineConfig()
+_SPARE_BYTES: Final = 512 << 20
+"""Memory of evicted voices that the next ones are read into: about one voice on its way and one that goes."""
 
 
 class StoreLoader:
@@ -76,6 +81,12 @@ class StoreLoader:
         team = Team(1 if device.is_cuda else device.threads)
         self._placement = Placement(device.device, device.dtype, team)
         self._verified = _Verified()
+        self._blocks = Blocks(_SPARE_BYTES)
+
+    @property
+    def _read_as(self) -> torch.dtype | None:
+        """A GPU converts by itself, what it is sent is as small as it can be."""
+        return None if self._device.is_cuda else self._device.dtype
 
     @property
     def host_tier(self) -> bool:
@@ -183,14 +194,17 @@ class StoreLoader:
     def _file(self, source: _Source) -> object:
         try:
             self._verified.check(source.path, source.sha256)
-            return source.build(load_weights(source.path, pin_memory=self._device.is_cuda))
+            return source.build(
+                load_weights(source.path, pin_memory=self._device.is_cuda, blocks=self._blocks, dtype=source.dtype)
+            )
         except (OSError, BadHeader, ValueError) as error:
             raise VoiceUnusable(source.voice_id, f"{source.path.name}: {_told(error)}") from error
 
     def _part(self, entry: VoiceEntry, path: Path, sha256: str, build: Callable[[Weights], object]) -> PartPlan:
         itemsize = self._device.dtype.itemsize
         size_bytes = sum(prod(spec.shape) * itemsize for spec, _ in _header(entry, path).tensors.values())
-        return PartPlan(sha256, size_bytes, _Source(entry.voice_id, path, sha256, build))
+        dtype = None if build == self._prompt else self._read_as
+        return PartPlan(sha256, size_bytes, _Source(entry.voice_id, path, sha256, build, dtype))
 
     def _t2s_part(self, entry: VoiceEntry) -> PartPlan:
         """Weights of which the backend computes as they are stored take what their file takes."""
@@ -201,34 +215,20 @@ class StoreLoader:
         size_bytes = BACKENDS[backend].planned_bytes(stored, self._placement, precision)
         key = file.sha256 if precision == "exact" else f"{file.sha256}+{precision}"
         build = partial(self._t2s, backend=backend, precision=precision)
-        return PartPlan(key, size_bytes, _Source(entry.voice_id, path, file.sha256, build))
-
-    def _apart(self, weights: Weights) -> Weights:
-        """Where some tensors will be converted, the others must not keep the block of all of them alive."""
-        dtypes = {tensor.dtype for tensor in weights.tensors.values()}
-        if self._device.is_cuda or self._device.dtype not in dtypes or len(dtypes) == 1:
-            return weights
-        tensors = {
-            name: tensor.clone() if tensor.dtype == self._device.dtype else tensor
-            for name, tensor in weights.tensors.items()
-        }
-        return replace(weights, tensors=tensors)
+        dtype = self._read_as if backend == "torch" else None
+        return PartPlan(key, size_bytes, _Source(entry.voice_id, path, file.sha256, build, dtype))
 
     def _t2s(self, weights: Weights, *, backend: str, precision: Precision) -> TokenModel:
-        if backend == "torch":
-            weights = self._apart(weights)
-        config = T2SConfig.from_dict(weights.config)
-        return BACKENDS[backend].load(config, weights.tensors, self._placement, precision)
+        return BACKENDS[backend].load(T2SConfig.from_dict(weights.config), weights.tensors, self._placement, precision)
 
     def _decoder(self, weights: Weights) -> Decoder:
         device, dtype = self._device.device, self._device.dtype
-        return load_decoder(weights.config, self._apart(weights).tensors, dtype=dtype, device=device)
+        return load_decoder(weights.config, weights.tensors, dtype=dtype, device=device)
 
     def _tensors(self, weights: Weights) -> TensorSet:
         """Of a decoder that is put together of several parts: in the device's precision, so that nothing is copied."""
         device, dtype = self._device.device, self._device.dtype
-        tensors = self._apart(weights).tensors
-        return TensorSet(weights.config, {name: tensor.to(device, dtype) for name, tensor in tensors.items()})
+        return TensorSet(weights.config, {name: tensor.to(device, dtype) for name, tensor in weights.tensors.items()})
 
     def _joined(self, own: TensorSet, below: Mapping[str, Tensor], vocoder: LoadedPart | None) -> Decoder:
         """A decoder over its base, if it is a LoRA, and its vocoder: whose memory is shared with others on them."""
@@ -237,7 +237,8 @@ class StoreLoader:
         return load_decoder(own.config, {**below, **own.tensors}, vocoder=network, dtype=dtype, device=device)
 
     def _prompt(self, weights: Weights) -> PromptAudio:
-        return stored_prompt.from_tensors(self._apart(weights).tensors, self._device.device)
+        apart = {name: tensor.clone() for name, tensor in weights.tensors.items()}
+        return stored_prompt.from_tensors(apart, self._device.device)
 
     def _moved(self, part: LoadedPart, to: torch.device) -> LoadedPart:
         value = copied_to(part.value, to)

@@ -3,14 +3,16 @@
 Knows nothing of files and of names: a module's parameter names are the stored names.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+import functools
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, TypeVar, cast
 
 import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
+C = TypeVar("C", bound=Hashable)
 D = TypeVar("D")
 
 
@@ -20,7 +22,13 @@ def parse_config(cls: type[D], config: Mapping[str, Any]) -> D:
     Raises:
         ValueError: a field is missing or is of another kind; the message names it.
     """
-    return TypeAdapter(cls).validate_python(dict(config))
+    return cast("D", _reader(cls).validate_python(dict(config)))
+
+
+@functools.cache
+def _reader(cls: type[Any]) -> TypeAdapter[Any]:
+    """Made once: it takes longer than what it does."""
+    return TypeAdapter(cls)
 
 
 def adopt(
@@ -44,6 +52,58 @@ def adopt(
     check_fit(_shapes(wanted), _shapes(tensors))
     module.load_state_dict({name: tensors[name].to(device=device, dtype=dtype) for name in wanted}, assign=True)
     return module.requires_grad_(requires_grad=False).eval()
+
+
+def adopt_again(
+    cls: Callable[[C], M],
+    config: C,
+    tensors: Mapping[str, Tensor],
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> M:
+    """As `adopt`, where many networks differ in nothing but their tensors: only the first one of a config is built.
+
+    Args:
+        cls: builds a network from its config, and from nothing else.
+        config: hashable.
+        tensors: adopted as they are where dtype and device fit.
+        dtype: of the computation.
+        device: where it runs.
+
+    Raises:
+        ValueError: as `adopt`.
+    """
+    skeleton, shapes = _skeleton(cls, config)
+    check_fit(shapes, _shapes(tensors))
+    given = {name: tensors[name].to(device=device, dtype=dtype) for name in shapes}
+    return cast("M", _twin(skeleton, given, ""))
+
+
+@functools.lru_cache(maxsize=32)
+def _skeleton(cls: Callable[[Any], nn.Module], config: Hashable) -> tuple[nn.Module, dict[str, tuple[int, ...]]]:
+    """A network without memory, and the shapes of its tensors."""
+    with torch.device("meta"):
+        module = cls(config).requires_grad_(requires_grad=False).eval()
+    return module, _shapes(module.state_dict())
+
+
+def _twin(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> nn.Module:
+    """The same modules around other tensors. What they hold besides is shared, for it never changes."""
+    twin = module.__class__.__new__(module.__class__)
+    twin.__dict__.update(
+        {name: value.copy() if isinstance(value, dict) else value for name, value in vars(module).items()}
+    )
+    for name, parameter in module._parameters.items():  # noqa: SLF001 - the very tables that a copy is about
+        if parameter is not None:
+            twin._parameters[name] = nn.Parameter(tensors[prefix + name], requires_grad=False)  # noqa: SLF001
+    for name, buffer in module._buffers.items():  # noqa: SLF001
+        if buffer is not None:
+            twin._buffers[name] = tensors[prefix + name]  # noqa: SLF001
+    for name, child in module._modules.items():  # noqa: SLF001
+        if child is not None:
+            twin._modules[name] = _twin(child, tensors, f"{prefix}{name}.")  # noqa: SLF001
+    return twin
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from voxswap_server.nn.adopt import adopt, parse_config
+from voxswap_server.nn.adopt import adopt_again, parse_config
 from voxswap_server.nn.decoder import DEFAULT_STEPS, Conditioning
 from voxswap_server.nn.flow import Flow, FlowConfig
 from voxswap_server.nn.frozen import FADE_FRAMES, HOLD_FRAMES, FrozenLatents
@@ -99,7 +99,7 @@ class Vits(nn.Module):
         device: torch.device | str = "cpu",
     ) -> Self:
         """Adopts stored tensors (see `adopt`)."""
-        return adopt(lambda: cls(config), tensors, dtype=dtype, device=device)
+        return adopt_again(cls, config, tensors, dtype=dtype, device=device)
 
     # The reference
 

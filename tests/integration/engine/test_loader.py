@@ -8,9 +8,13 @@ import pytest
 
 from tests.fixtures.fake_loader import RecordedMetrics
 from voxswap_server.domain import CacheState
+from voxswap_server.engine.backends import EngineConfig
 from voxswap_server.engine.device import DeviceConfig, open_device
 from voxswap_server.engine.loader import StoreLoader
 from voxswap_server.engine.residency import ResidencyConfig, ResidencyManager
+from voxswap_server.errors import RequestError
+from voxswap_server.nn.t2s import T2S
+from voxswap_server.nn.t2s_native import NativeT2S
 from voxswap_store.catalogue import Catalogue
 
 
@@ -48,3 +52,30 @@ def test_what_was_evicted_is_gone_without_the_garbage_collector(loader):
         gc.enable()
         assert manager.close()
     assert [reference() for reference in weights] == [None, None]
+
+
+@pytest.mark.parametrize("backend", ["native", "torch"])
+@pytest.mark.parametrize("voice_id", ["amber", "coral"])
+def test_either_backend_takes_the_memory_that_was_planned(tiny_store, backend, voice_id):
+    device = open_device(DeviceConfig(name="cpu"))
+    loader = StoreLoader(Catalogue(tiny_store), device, EngineConfig(t2s_backend=backend))
+    part, *_ = loader.plan(voice_id).parts
+    loaded = loader.load_part(part)
+    assert loaded.size_bytes == part.size_bytes
+    assert isinstance(loaded.value, {"native": NativeT2S, "torch": T2S}[backend])
+
+
+def test_a_voice_in_eight_bits_is_another_part_of_half_the_size(tiny_store):
+    device = open_device(DeviceConfig(name="cpu"))
+    loader = StoreLoader(Catalogue(tiny_store), device, EngineConfig(int8_voices=("amber",)))
+    exact = StoreLoader(Catalogue(tiny_store), device).plan("amber").parts[0]
+    rounded = loader.plan("amber").parts[0]
+    assert rounded.key == f"{exact.key}+int8"
+    assert loader.load_part(rounded).size_bytes == rounded.size_bytes < exact.size_bytes
+    assert loader.plan("coral").parts[0].key == StoreLoader(Catalogue(tiny_store), device).plan("coral").parts[0].key
+
+
+def test_a_backend_that_cannot_compute_here_is_refused(tiny_store):
+    device = open_device(DeviceConfig(name="cpu", precision="bf16"))
+    with pytest.raises(RequestError, match="choose auto or torch"):
+        StoreLoader(Catalogue(tiny_store), device, EngineConfig(t2s_backend="native")).plan("amber")

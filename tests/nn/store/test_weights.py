@@ -117,3 +117,45 @@ def test_values_that_are_no_numbers_are_found():
         "brain": torch.tensor([float("-inf")]).bfloat16(),
     }
     assert list(non_finite(tensors)) == ["nan", "inf", "brain"]
+
+
+def test_tensors_may_be_converted_on_the_way(tmp_path):
+    tensors = {
+        "big": torch.randn(40, 64).half(),
+        "odd": torch.randn(3),
+        "none": torch.empty(0, 2),
+        "ids": torch.arange(5),
+    }
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        write_weights(file, Converted(tensors, {"a": 1}))
+    read = load_weights(path, dtype=torch.float32)
+    assert read.config == {"a": 1}
+    assert read.tensors.keys() == tensors.keys()
+    for name, tensor in read.tensors.items():
+        assert tensor.dtype == torch.float32
+        assert torch.equal(tensor, tensors[name].float())
+    assert len({tensor.untyped_storage().data_ptr() for tensor in read.tensors.values()}) == 1
+
+
+def test_nothing_is_converted_that_has_the_dtype_already(tmp_path):
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        write_weights(file, Converted({"one": torch.randn(4), "two": torch.randn(8)}, {}))
+    read = load_weights(path, dtype=torch.float32)
+    assert read.block.numel() == 48
+    assert all(tensor.untyped_storage().data_ptr() == read.block.data_ptr() for tensor in read.tensors.values())
+
+
+def test_a_file_that_ends_too_soon_while_it_is_converted_is_refused(tmp_path):
+    file = io.BytesIO()
+    write_weights(file, Converted({"one": torch.randn(64).half()}, {}))
+
+    class Shrinking(io.BytesIO):
+        """Loses its end between header and tensors."""
+
+        def readinto(self, room):
+            return 0
+
+    with pytest.raises(BadHeader, match="ended"):
+        read_weights(Shrinking(file.getvalue()), dtype=torch.float32)
