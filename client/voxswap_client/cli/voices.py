@@ -149,7 +149,7 @@ def delete_voice(
 def _table(found: Sequence[Voice]) -> Table | str:
     if not found:
         return "no voices"
-    table = Table("voice", "version", "languages", "rate", "size", "state", "name", box=None)
+    table = Table("voice", "version", "languages", "rate", "size", "state", "name", "tags", box=None)
     table.columns[0].overflow = "fold"
     for voice in found:
         table.add_row(
@@ -160,6 +160,7 @@ def _table(found: Sequence[Voice]) -> Table | str:
             decimal(voice.bytes_total),
             voice.state if not voice.problem else f"{voice.state}: {voice.problem}",
             voice.display_name,
+            " ".join(voice.tags),
         )
     return table
 

@@ -10,12 +10,12 @@ LIVE = Board(
         Row(
             "Now",
             (
-                Plot("Live streams", "Open now.", COUNT, (Query("sum(voxswap_live_streams{@})"),), "number"),
+                Plot("Live streams", "Open now.", COUNT, (Query("sum(voxswap_live_streams_running{@})"),), "number"),
                 Plot(
                     "Switches",
                     "Changes of voice inside a stream, in the last hour.",
                     COUNT,
-                    (Query("sum(increase(voxswap_live_voice_switches_total{@}[1h]))"),),
+                    (Query("sum(increase(voxswap_live_switches_total{@}[1h]))"),),
                     "number",
                 ),
                 Plot(
@@ -30,12 +30,12 @@ LIVE = Board(
         Row(
             "Streams",
             (
-                Plot("Live streams", "Open, by server.", COUNT, (Query("voxswap_live_streams{@}", "{{instance}}"),)),
+                Plot("Live streams", "Open, by server.", COUNT, (Query("voxswap_live_streams_running{@}", "{{instance}}"),)),
                 Plot(
                     "Switches",
                     "By how they ended; a failed one leaves the old voice speaking.",
                     PER_SECOND,
-                    rates("live_voice_switches", "result"),
+                    rates("live_switches", "outcome"),
                     "stack",
                 ),
                 Plot("Underruns", "Times a second that a live listener ran dry.", PER_SECOND, rates("live_underruns")),

@@ -6,6 +6,7 @@ from voxswap_client.cli import register
 from voxswap_server.cli.assets import assets
 from voxswap_server.cli.bench import bench
 from voxswap_server.cli.demo import demo
+from voxswap_server.cli.doctor import doctor
 from voxswap_server.cli.keys import keys
 from voxswap_server.cli.parity import parity
 from voxswap_server.cli.parity_text import parity_text
@@ -23,6 +24,7 @@ def _root() -> None:
 app.command()(demo)
 app.command()(serve)
 app.command()(check_config)
+app.command()(doctor)
 app.command("import")(import_)
 app.add_typer(assets, name="assets")
 app.add_typer(keys, name="keys")
