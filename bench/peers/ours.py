@@ -13,7 +13,7 @@ import torch
 
 from bench.peers.material import TEXT, VOICE, Material
 from voxswap_server.bench.engines import Driven, engine_over
-from voxswap_server.domain import AudioChunk, Language, SamplingParams, StreamStarted, SynthesisRequest
+from voxswap_server.domain import AudioChunk, CutMethod, Language, SamplingParams, StreamStarted, SynthesisRequest
 from voxswap_server.engine.voice import Voice
 from voxswap_server.nn.decoder import Conditioning
 from voxswap_server.nn.noise import PhiloxNoise
@@ -90,7 +90,10 @@ class Ours:
 
     async def _request(self, *, exact: bool) -> tuple[Took, Took, float]:
         sampling = SamplingParams(top_k=5, top_p=1.0, temperature=1.0, repetition_penalty=1.35, seed=1)
-        asked = SynthesisRequest("peers", VOICE, TEXT, Language("en"), sampling=sampling, exact=exact)
+        cut = CutMethod.NONE
+        asked = SynthesisRequest(
+            "peers", VOICE, TEXT, Language("en"), sampling=sampling, cut_method=cut, exact=exact, unary=exact
+        )
         watch, first, samples, rate_hz = Watch(), None, 0, 1
         async for event in self._on.engine.synthesizer.synthesize(asked):
             if isinstance(event, StreamStarted):
