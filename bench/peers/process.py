@@ -5,6 +5,7 @@ Knows nothing of what is asked. What the peer prints for people goes to its log.
 
 import json
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -60,8 +61,11 @@ class Peer:
         return answer
 
     def close(self) -> None:
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        """Lets it end by itself."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
         self._process.wait(timeout=60)
 
     def __enter__(self) -> Self:
@@ -70,7 +74,9 @@ class Peer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill() if error else self.close()
+        if error is not None:
+            self._process.kill()
+        self.close()
 
     def _last_words(self) -> str:
         said = self._log.read_text("utf-8", "replace").strip().splitlines()
