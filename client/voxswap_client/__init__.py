@@ -43,11 +43,13 @@ from voxswap_client.live import (
     LiveEvent,
     LiveInput,
     Playhead,
+    SetSpeakingRate,
     SwitchPoint,
     SwitchVoice,
     Text,
     UtteranceCancelled,
 )
+from voxswap_client.live_session import AsyncLiveSession, LiveSession
 from voxswap_client.residency import CacheStats, Health, Lookups, Resident, ResidentEvent, Tier
 from voxswap_client.retry import NO_RETRY, RetryPolicy, Timing
 from voxswap_client.speech import (
@@ -77,6 +79,7 @@ __all__ = [
     "NO_RETRY",
     "AssetMissing",
     "AsyncClient",
+    "AsyncLiveSession",
     "AudioChunk",
     "AudioEncoding",
     "BadReferenceAudio",
@@ -97,6 +100,7 @@ __all__ = [
     "LanguageMode",
     "LiveEvent",
     "LiveInput",
+    "LiveSession",
     "Lookups",
     "NewVoice",
     "NotBuilt",
@@ -114,6 +118,7 @@ __all__ = [
     "RetryPolicy",
     "Sampling",
     "ServerError",
+    "SetSpeakingRate",
     "SpeakerMatch",
     "Speech",
     "SpeechEvent",

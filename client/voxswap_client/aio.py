@@ -6,7 +6,7 @@ loop in which it was made.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -22,6 +22,7 @@ from voxswap_client.errors import NotFound, VoxswapError, from_rpc_error
 from voxswap_client.feed import AsyncFeed
 from voxswap_client.first_status import FirstStatus
 from voxswap_client.live import LiveEvent, LiveInput
+from voxswap_client.live_session import AsyncLiveSession
 from voxswap_client.opening import Opening
 from voxswap_client.residency import CacheStats, Health, Resident, ResidentEvent
 from voxswap_client.retry import Attempts, RetryPolicy, Timing
@@ -118,21 +119,51 @@ class AsyncClient:
         """
         return self._listen(calls.stream(text, voice_id, options), timeout_s, request_id or new_request_id())
 
+    @asynccontextmanager
     async def live(
+        self,
+        voice_id: str,
+        options: SpeechOptions = _DEFAULT_OPTIONS,
+        *,
+        max_ahead_s: float | None = None,
+        timeout_s: float | None = None,
+        request_id: str = "",
+    ) -> AsyncIterator[AsyncLiveSession]:
+        """A live stream to hold: text is spoken while it comes, voices change, the listener may interrupt.
+
+        Leaving the block cancels what is still spoken.
+
+        Args:
+            voice_id: the voice that it begins with.
+            options: as of `stream`; a prompt is that of the first voice alone.
+            max_ahead_s: audio is sent at most so far ahead of the playhead, which is 0 until it is told. None: no
+                limit before the first playhead.
+            timeout_s: for the whole stream.
+            request_id: for the logs.
+        """
+        session = AsyncLiveSession()
+        events = self.live_events(
+            session.inputs(), voice_id, options, max_ahead_s=max_ahead_s, timeout_s=timeout_s, request_id=request_id
+        )
+        async with aclosing(events):
+            yield session.reading(events)
+
+    async def live_events(
         self,
         inputs: AsyncIterable[LiveInput],
         voice_id: str,
         options: SpeechOptions = _DEFAULT_OPTIONS,
         *,
+        max_ahead_s: float | None = None,
         timeout_s: float | None = None,
         request_id: str = "",
     ) -> AsyncGenerator[LiveEvent, None]:
-        """Speaks text while it comes; never tried again.
+        """What a live stream answers to inputs; never tried again.
 
         If `inputs` raises, what it gave before is spoken, and then its error is raised.
         """
         request_id = request_id or new_request_id()
-        rpc = calls.live((), voice_id, options)
+        rpc = calls.live((), voice_id, options, max_ahead_s)
         sent = AsyncFeed(_live_messages(rpc, inputs))
         call = self._start(rpc, sent, self._session.stream_attempts(timeout_s), request_id)
         try:

@@ -68,8 +68,10 @@ def stream(text: str, voice_id: str, options: SpeechOptions) -> Rpc[Sequence[Spe
     return Rpc("SpeechService", "SynthesizeStream", message, from_event, metadata=_for_voice(voice_id))
 
 
-def live(inputs: Iterable[LiveInput], voice_id: str, options: SpeechOptions) -> Rpc[Sequence[LiveEvent]]:
-    first = to_first(voice_id, options)
+def live(
+    inputs: Iterable[LiveInput], voice_id: str, options: SpeechOptions, max_ahead_s: float | None
+) -> Rpc[Sequence[LiveEvent]]:
+    first = to_first(voice_id, options, max_ahead_s)
     return Rpc(
         "SpeechService",
         "StreamingSynthesize",

@@ -6,7 +6,7 @@ number of threads.
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -19,6 +19,7 @@ from voxswap_client.connection import DEFAULT_ADDRESS, Stubs, Tls, connect, stub
 from voxswap_client.errors import NotFound, VoxswapError, from_rpc_error
 from voxswap_client.feed import Feed
 from voxswap_client.live import LiveEvent, LiveInput
+from voxswap_client.live_session import LiveSession
 from voxswap_client.opening import Opening
 from voxswap_client.residency import CacheStats, Health, Resident, ResidentEvent
 from voxswap_client.retry import Attempts, RetryPolicy, Timing
@@ -115,21 +116,54 @@ class Client:
         """
         return self._listen(calls.stream(text, voice_id, options), timeout_s, request_id or new_request_id())
 
+    @contextmanager
     def live(
+        self,
+        voice_id: str,
+        options: SpeechOptions = _DEFAULT_OPTIONS,
+        *,
+        max_ahead_s: float | None = None,
+        timeout_s: float | None = None,
+        request_id: str = "",
+    ) -> Iterator[LiveSession]:
+        """A live stream to hold: text is spoken while it comes, voices change, the listener may interrupt.
+
+        Leaving the block cancels what is still spoken.
+
+        Args:
+            voice_id: the voice that it begins with.
+            options: as of `stream`; a prompt is that of the first voice alone.
+            max_ahead_s: audio is sent at most so far ahead of the playhead, which is 0 until it is told. None: no
+                limit before the first playhead.
+            timeout_s: for the whole stream.
+            request_id: for the logs.
+        """
+        session = LiveSession()
+        events = self.live_events(
+            session.inputs(), voice_id, options, max_ahead_s=max_ahead_s, timeout_s=timeout_s, request_id=request_id
+        )
+        try:
+            with closing(events):
+                yield session.reading(events)
+        finally:
+            session.end()  # whoever waits for the next input is let go
+
+    def live_events(
         self,
         inputs: Iterable[LiveInput],
         voice_id: str,
         options: SpeechOptions = _DEFAULT_OPTIONS,
         *,
+        max_ahead_s: float | None = None,
         timeout_s: float | None = None,
         request_id: str = "",
     ) -> Generator[LiveEvent, None, None]:
-        """Speaks text while it comes; never tried again.
+        """What a live stream answers to inputs; never tried again.
 
         `inputs` is read by a thread of gRPC's. If it raises, what it gave before is spoken, then its error is raised.
         """
         request_id = request_id or new_request_id()
-        rpc = calls.live(inputs, voice_id, options)
+        rpc = calls.live(inputs, voice_id, options, max_ahead_s)
         sent = _sent(rpc)
         call = self._start(rpc, sent, self._session.stream_attempts(timeout_s), request_id)
         try:

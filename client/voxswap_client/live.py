@@ -37,6 +37,14 @@ class SwitchVoice:
 
 
 @dataclass(frozen=True, slots=True)
+class SetSpeakingRate:
+    """From the next sentence on that has not begun, at the same pitch."""
+
+    speaking_rate: float
+    """> 1 is faster; 0.25 to 4."""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelUtterance:
     """Barge-in: stop speaking and forget the queued text; the stream lives on."""
 
@@ -48,7 +56,7 @@ class Playhead:
     sample: int
 
 
-LiveInput = Text | Flush | SwitchVoice | CancelUtterance | Playhead
+LiveInput = Text | Flush | SwitchVoice | SetSpeakingRate | CancelUtterance | Playhead
 
 
 @dataclass(frozen=True, slots=True)

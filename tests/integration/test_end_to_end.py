@@ -22,7 +22,6 @@ from voxswap_client import (
     DeadlineExceeded,
     InvalidRequest,
     NewVoice,
-    NotBuilt,
     NotFound,
     Prompt,
     Sampling,
@@ -92,9 +91,9 @@ async def test_refusals_reach_the_client_typed(tiny_store: Path) -> None:
             await client.synthesize("word and word, " * 400, "amber", OPTIONS)
         with pytest.raises(DeadlineExceeded):
             await client.synthesize(TEXT * 50, "amber", OPTIONS, timeout_s=0.3)
-        with pytest.raises(NotBuilt, match="live"):
-            async for _event in client.live(_nothing(), "amber", OPTIONS):
-                pass
+        async with client.live("ambre", OPTIONS) as session:
+            with pytest.raises(VoiceNotFound, match="did you mean amber"):
+                await anext(aiter(session))
         # Returns when the last lease of it has: the request that ran out of time holds nothing any more.
         await client.unload_voice("amber", wait=True)
         assert await client.list_residents() == ()

@@ -12,6 +12,7 @@ from voxswap_client.live import (
     LiveEvent,
     LiveInput,
     Playhead,
+    SetSpeakingRate,
     SwitchVoice,
     Text,
     UtteranceCancelled,
@@ -32,13 +33,15 @@ _INPUTS: Mapping[type, Callable[[Any], Request]] = {
     Text: lambda text: Request(text=messages.TextInput(text=text.text)),
     Flush: lambda _: Request(flush=messages.Flush()),
     SwitchVoice: _switch,
+    SetSpeakingRate: lambda rate: Request(set_speaking_rate=messages.SetSpeakingRate(speaking_rate=rate.speaking_rate)),
     CancelUtterance: lambda _: Request(cancel_utterance=messages.CancelUtterance()),
     Playhead: lambda playhead: Request(playhead=messages.Playhead(sample=playhead.sample)),
 }
 
 
-def to_first(voice_id: str, options: SpeechOptions) -> Request:
-    return Request(config=messages.LiveConfig(speech_config=to_config(voice_id, options)))
+def to_first(voice_id: str, options: SpeechOptions, max_ahead_s: float | None) -> Request:
+    ahead_ms = None if max_ahead_s is None else round(1000 * max_ahead_s)
+    return Request(config=messages.LiveConfig(speech_config=to_config(voice_id, options), max_ahead_ms=ahead_ms))
 
 
 def to_request(given: LiveInput) -> Request:

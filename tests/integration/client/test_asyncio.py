@@ -12,7 +12,6 @@ from voxswap_client import (
     DeadlineExceeded,
     InvalidRequest,
     NewVoice,
-    NotBuilt,
     StreamStarted,
     SynthesisDone,
     Text,
@@ -101,8 +100,8 @@ async def test_a_server_that_answers_while_it_is_sent_to_is_understood(server, a
             yield Text("Hello" * 400)
 
     for _ in range(60):
-        with pytest.raises(NotBuilt, match="not in this release"):
-            [event async for event in aclient.live(texts(), "narrator")]
+        with pytest.raises(VoiceNotFound, match="not in the store"):
+            [event async for event in aclient.live_events(texts(), "nobody")]
 
 
 async def test_an_upload_that_is_refused_at_once_says_why(server, aclient):

@@ -184,8 +184,8 @@ def test_errors_arrive_as_themselves(server, client):
     assert "secret" not in str(bug.value)
     with pytest.raises(NotBuilt):
         client.synthesize("Hello", "narrator", SpeechOptions(super_sampling=True))
-    with pytest.raises(NotBuilt):
-        list(client.live([Text("Hello")], "narrator"))
+    with pytest.raises(VoiceNotFound):
+        list(client.live_events([Text("Hello")], "nobody"))
 
 
 def test_a_deadline_ends_a_stalled_synthesis(server, client):

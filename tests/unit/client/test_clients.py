@@ -240,7 +240,7 @@ def live(rig, inputs, *, broken=False):
 
     async def asynchronous():
         events = []
-        stream = rig.client.live(given_async(), "narrator")
+        stream = rig.client.live_events(given_async(), "narrator")
         try:
             async for event in stream:
                 events.append(event)
@@ -251,7 +251,7 @@ def live(rig, inputs, *, broken=False):
 
     def sync():
         rig.events = []
-        for event in rig.client.live(given(), "narrator"):
+        for event in rig.client.live_events(given(), "narrator"):
             rig.events.append(event)
 
     rig.run(asynchronous() if "Async" in type(rig.client).__name__ else sync())
