@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from voxswap_server.errors import RequestError
 from voxswap_store.asset_importer import EMBEDDING_MODEL, HYPERPARAMETERS
 from voxswap_store.assets import asset_spec
 
@@ -52,13 +53,16 @@ SOURCES: Final[Mapping[str, HubSource]] = MappingProxyType(
         "ecapa": HubSource("speechbrain/spkrec-ecapa-voxceleb", _files(HYPERPARAMETERS, EMBEDDING_MODEL)),
     }
 )
-"""By the name of the asset; every asset has a row."""
+"""By the name of the asset; every asset has a row, but those that come with voxswap."""
 
 
 def source_of(name: str) -> HubSource:
     """Where an asset is published.
 
     Raises:
-        RequestError: there is no such asset; the message lists those that there are.
+        RequestError: there is no such asset, and the message lists those that there are; or it is not published.
     """
-    return SOURCES[asset_spec(name).name]
+    spec = asset_spec(name)
+    if spec.built_in:
+        raise RequestError(f"{name} cannot be fetched: {spec.remedy}", field="asset")
+    return SOURCES[name]

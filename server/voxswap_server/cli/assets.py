@@ -85,7 +85,7 @@ def fetch(
     if hub is not None and len(names or ()) != 1:
         raise RequestError("--hub goes with the name of one network")
     root = root_of(store)
-    lacking = [state.spec.name for state in asset_states(root) if state.manifest is None]
+    lacking = [state.spec.name for state in asset_states(root) if not (state.manifest or state.spec.built_in)]
     repositories = {name: source_of(name).repository for name in names or lacking}
     if "ecapa" in repositories and hub is None:
         repositories["ecapa"] = load_settings().speakers.hub

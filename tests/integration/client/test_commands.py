@@ -264,12 +264,12 @@ def test_wrong_requests_exit_with_2(run, arguments, said):
 
 def test_voices_are_listed_and_shown(server, run):
     server.library.voices["slate"] = voice_info(
-        "slate", state="broken", problem="[red]x[/nothing]", display_name="Slate :smile:"
+        "slate", state="broken", problem="[red]x[/nothing]", display_name="Slate :smile:", tags=("built-in",)
     )
     listed = run("voices")
     assert listed.exit_code == 0
     assert re.search(r"narrator +v2 +zh en ja +32000 Hz", listed.stdout)
-    assert re.search(r"slate .* broken: \[red\]x\[/nothing\] +Slate :smile:", listed.stdout)
+    assert re.search(r"slate .* broken: \[red\]x\[/nothing\] +Slate :smile: +built-in", listed.stdout)
     assert [voice["voice_id"] for voice in json.loads(run("voices", "--json").stdout)] == ["narrator", "slate"]
     assert run("voices", "list").stdout == listed.stdout
     assert "no voices" in run("voices", "--language", "ko").stdout

@@ -20,7 +20,7 @@ from voxswap_store import hub, hub_sources
 from voxswap_store.asset_importer import find_assets, import_assets
 from voxswap_store.assets import ASSETS, asset_directory, asset_state, verify_asset
 from voxswap_store.hub import FetchFailed, fetch_asset
-from voxswap_store.hub_sources import GPT_SOVITS, SOURCES, HubFile, HubSource
+from voxswap_store.hub_sources import GPT_SOVITS, SOURCES, HubFile, HubSource, source_of
 
 NVIDIA = SOURCES["bigvgan"].repository
 SPEAKER = "sv/pretrained_eres2netv2w24s4ep4.ckpt"
@@ -54,7 +54,7 @@ def fetch(name, served, root, **changes):
 
 
 def test_every_asset_is_published_somewhere_and_recognised_by_its_files(tmp_path):
-    assert SOURCES.keys() == ASSETS.keys()
+    assert SOURCES.keys() == {name for name, spec in ASSETS.items() if not spec.built_in}
     for name, source in SOURCES.items():
         if source.repository == GPT_SOVITS:
             assert all(file.path.startswith(ASSETS[name].usual_place) for file in source.files)
@@ -65,6 +65,11 @@ def test_every_asset_is_published_somewhere_and_recognised_by_its_files(tmp_path
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
     assert list(find_assets(tmp_path)) == ["eres2net", "sovits_v3", "sovits_v4", "vocoder_v4"]
+
+
+def test_what_comes_with_voxswap_is_not_fetched():
+    with pytest.raises(RequestError, match="ecapa_small cannot be fetched: it comes with the built-in voices"):
+        source_of("ecapa_small")
 
 
 @pytest.mark.parametrize("name", ["hubert", "eres2net", "bigvgan"])
