@@ -22,13 +22,13 @@ def parse_config(cls: type[D], config: Mapping[str, Any]) -> D:
     Raises:
         ValueError: a field is missing or is of another kind; the message names it.
     """
-    return cast("D", _reader(cls).validate_python(dict(config)))
+    return cast("D", _reader(cast("Hashable", cls)).validate_python(dict(config)))
 
 
 @functools.cache
-def _reader(cls: type[Any]) -> TypeAdapter[Any]:
+def _reader(cls: Hashable) -> TypeAdapter[Any]:
     """Made once: it takes longer than what it does."""
-    return TypeAdapter(cls)
+    return TypeAdapter(cast("type[Any]", cls))
 
 
 def adopt(
