@@ -20,6 +20,9 @@ from voxswap_server.http.events import Events
 from voxswap_server.http.live.channel import Live
 from voxswap_server.http.openai import OpenAi
 from voxswap_server.http.operations import Answer, Endpoint, Surroundings, told
+from voxswap_server.http.panel.config import PanelConfig
+from voxswap_server.http.panel.sessions import Sessions
+from voxswap_server.http.panel.surface import Panel
 from voxswap_server.http.problems import PLAIN, NoSuchPath
 from voxswap_server.http.sockets import SocketEndpoint
 from voxswap_server.http.speaking import Speaking
@@ -38,24 +41,31 @@ class Services:
 @dataclass(frozen=True, slots=True)
 class Gateway:
     app: ASGIApp
+    sessions: Sessions
 
     async def close(self) -> None:
         """Ends what lives longer than a request."""
+        await self.sessions.close()
 
 
-def gateway(services: Services, around: Surroundings, api_v2: ApiV2Config, max_whole_bytes: int) -> Gateway:
+def gateway(
+    services: Services, around: Surroundings, api_v2: ApiV2Config, panel: PanelConfig, max_whole_bytes: int
+) -> Gateway:
     """Puts the surfaces together."""
     speaking = Speaking(services.synthesizer, max_whole_bytes)
+    sessions = Sessions(services.synthesizer, services.admin, panel, around.clock)
+    board = Panel(sessions, services.library)
     operations = (
         *OpenAi(speaking, services.library).operations(),
         *ApiV2(speaking, services.library, api_v2, around.clock).operations(),
+        *board.operations(),
     )
-    channels = (*Events(services.admin).channels(), *Live(services.live).channels())
+    channels = (*Events(services.admin).channels(), *Live(services.live).channels(), *board.channels())
     routes: list[BaseRoute] = [
         *(Route(operation.path, Endpoint(operation, around)) for operation in operations),
         *(WebSocketRoute(channel.path, SocketEndpoint(channel, around)) for channel in channels),
     ]
-    return Gateway(Router(routes, default=_Nowhere(around), redirect_slashes=False))
+    return Gateway(Router(routes, default=_Nowhere(around), redirect_slashes=False), sessions)
 
 
 class _Nowhere:

@@ -63,6 +63,18 @@ class ForeignPage(VoxswapError):
     reason = "FOREIGN_PAGE"
 
 
+class Repeated(RequestError):
+    """The same was said a moment ago."""
+
+    reason = "REPEATED_LINE"
+
+
+class NoSuchLine(RequestError):
+    """No line of this number waits."""
+
+    reason = "NO_SUCH_LINE"
+
+
 class NotYours(VoxswapError):
     """It would change the server for everyone, so no caller may."""
 
@@ -98,6 +110,8 @@ ROWS: Mapping[type[VoxswapError], Row] = {
     BodyTooLarge: Row(413, "INVALID_ARGUMENT", headers=lambda _: {"connection": "close"}),
     VoiceNotFound: Row(404, "NOT_FOUND"),
     VoiceExists: Row(409, "ALREADY_EXISTS"),
+    Repeated: Row(409, "ALREADY_EXISTS"),
+    NoSuchLine: Row(404, "NOT_FOUND"),
     Unauthenticated: Row(401, "UNAUTHENTICATED", headers=lambda _: {"www-authenticate": "Bearer"}),
     PermissionDenied: Row(403, "PERMISSION_DENIED"),
     VoiceUnusable: Row(422, "FAILED_PRECONDITION"),

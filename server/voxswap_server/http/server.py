@@ -21,6 +21,7 @@ from voxswap_server.http.api_v2.config import ApiV2Config
 from voxswap_server.http.browsers import Browsers
 from voxswap_server.http.gateway import Services, gateway
 from voxswap_server.http.operations import HttpMetrics, Surroundings
+from voxswap_server.http.panel.config import PanelConfig
 from voxswap_server.tracing import NO_TRACING, Tracing
 
 SETTLE_S = 1
@@ -43,6 +44,7 @@ class HttpConfig:
     drain_grace_s: float = 30.0
     """How long running requests may take to end before they are cut off."""
     api_v2: ApiV2Config = field(default_factory=ApiV2Config)
+    panel: PanelConfig = field(default_factory=PanelConfig)
 
 
 class HttpServer:
@@ -81,7 +83,7 @@ class HttpServer:
             clock=clock,
             tracing=tracing,
         )
-        self._gateway = gateway(services, around, config.api_v2, config.max_whole_bytes)
+        self._gateway = gateway(services, around, config.api_v2, config.panel, config.max_whole_bytes)
         self._server = _Uvicorn(_uvicorn_config(self._gateway.app, config, tls))
         self._running: asyncio.Task[None] | None = None
 
