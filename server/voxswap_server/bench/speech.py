@@ -36,6 +36,7 @@ class Answer:
     ttfa_ms: float
     rtf: float
     audio_s: float
+    underrun_ms: float
 
 
 class Requests:
@@ -44,13 +45,14 @@ class Requests:
     def __init__(self, on: Driven, text: str) -> None:
         self._on = on
         self._text = text
-        self.alone: list[Answer] = []
+        self.alone: dict[bool, list[Answer]] = {False: [], True: []}
+        """Answers of `single`; by whether they were exact."""
 
-    def single(self) -> float:
+    def single(self, *, exact: bool) -> float:
         """One request by itself; its answer is kept in `alone`."""
         begin = time.perf_counter()
-        answer = self._on.run(self._answer(IDS[0], 0))
-        self.alone.append(answer)
+        answer = self._on.run(self._answer(IDS[0], 0, exact=exact))
+        self.alone[exact].append(answer)
         return answer.audio_s / (time.perf_counter() - begin)
 
     def one_by_one(self, voices: Sequence[str]) -> float:
@@ -71,11 +73,10 @@ class Requests:
         answers = await asyncio.gather(*(self._answer(voice, number) for number, voice in enumerate(voices)))
         return sum(answer.audio_s for answer in answers) / (time.perf_counter() - begin)
 
-    async def _answer(self, voice: str, number: int) -> Answer:
+    async def _answer(self, voice: str, number: int, *, exact: bool = False) -> Answer:
         """The seed follows from the number, so that both ways of asking ask for the same."""
-        request = SynthesisRequest(
-            f"bench-{number}", voice, self._text, Language("en"), sampling=SamplingParams(top_k=5, seed=number)
-        )
+        sampling = SamplingParams(top_k=5, seed=number)
+        request = SynthesisRequest(f"bench-{number}", voice, self._text, Language("en"), sampling=sampling, exact=exact)
         rate_hz, received_bytes = 0, 0
         async for event in self._on.engine.synthesizer.synthesize(request):
             match event:
@@ -86,7 +87,7 @@ class Requests:
                 case SynthesisDone():
                     if received_bytes != 2 * event.samples:
                         raise ValueError(f"{event.samples} samples were promised, {received_bytes} bytes came")
-                    return Answer(event.ttfa_ms, event.rtf, event.samples / rate_hz)
+                    return Answer(event.ttfa_ms, event.rtf, event.samples / rate_hz, event.underrun_ms)
                 case _:
                     continue
         raise ValueError("the stream ended without saying so")
@@ -99,18 +100,24 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
         requests.one_by_one(IDS)  # loads the voices and encodes their prompts
         one_voice = [IDS[0]] * _TOGETHER
         work = {
-            "single": requests.single,
+            "single": lambda: requests.single(exact=False),
+            "exact": lambda: requests.single(exact=True),
             "one by one": lambda: requests.one_by_one(one_voice),
             "together": lambda: requests.together(one_voice),
             "voices one by one": lambda: requests.one_by_one(IDS),
             "voices together": lambda: requests.together(IDS),
         }
         found = interleaved(work, options.rounds, warm_up=False)
-    heard = requests.alone
-    yield Row("requests", "alone: time to first audio", "ms", Series(tuple(one.ttfa_ms for one in heard)))
+    heard, joint = requests.alone[False], requests.alone[True]
+    first, later = (Series(tuple(one.ttfa_ms for one in answers)) for answers in (heard, joint))
+    whole = Reference("exact, all tokens first", later)
+    yield Row("requests", "alone: time to first audio", "ms", first, reference=whole)
     yield Row("requests", "alone: real-time factor", "RTF", Series(tuple(one.rtf for one in heard)))
+    yield Row(
+        "requests", "alone: the listener waits in mid-stream", "ms", Series(tuple(one.underrun_ms for one in heard))
+    )
     unit = "audio s/s"
-    yield Row("requests", "alone", unit, found["single"], "higher")
+    yield Row("requests", "alone", unit, found["single"], "higher", Reference("exact", found["exact"]))
     for name, prefix in (
         (f"{_TOGETHER} of one voice at once", ""),
         (f"{len(IDS)} of as many voices at once", "voices "),

@@ -56,9 +56,9 @@ def test_a_chunk_of_a_long_utterance_is_a_quarter_of_what_there_is() -> None:
     decoder = ScriptedDecoder()
     spoken({1: [speech(1100)]}, decoder, [1], checked=False)
     ends = [count for count, final in decoder.pushes if not final]
-    grown = [after - before for before, after in pairwise(ends[4:])]
+    grown = [after - before for before, after in pairwise(ends[len(CHUNK_TOKENS) - 1 :])]
     assert len(grown) > 5
-    assert grown == [max(50, before // 4) for before in ends[4:-1]]
+    assert grown == [max(50, before // 4) for before in ends[len(CHUNK_TOKENS) - 1 : -1]]
 
 
 @settings(max_examples=20)
