@@ -17,6 +17,7 @@ from voxswap_server.bench.options import Options
 from voxswap_server.bench.report import Reference, Row
 from voxswap_server.bench.timing import interleaved, timed
 from voxswap_server.bench.voices import IDS, Workbench
+from voxswap_store.blocks import Blocks
 from voxswap_store.catalogue import Catalogue
 from voxswap_store.weights import load_weights
 
@@ -70,14 +71,14 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     checkpoint, _ = bench.checkpoints(0)
     size_bytes = sum(file.stat().st_size for file in files)
     with engine_over(store, options.threads) as on:
-        swaps = Swaps(on, files)
+        swaps, blocks = Swaps(on, files), Blocks(2 * size_bytes)
         work = {
             "copy": copying(size_bytes),
             "resident": swaps.resident,
             "cold": swaps.cold,
             "first": swaps.first,
-            "store": timed(lambda: [load_weights(file) for file in files]),
-            "half": timed(lambda: load_weights(files[0])),
+            "store": timed(lambda: [load_weights(file, blocks=blocks) for file in files]),
+            "half": timed(lambda: load_weights(files[0], blocks=blocks)),
             "pickle": timed(lambda: _unpickled(checkpoint)),
         }
         found = {name: series.map(lambda s: 1e3 * s) for name, series in interleaved(work, options.rounds).items()}
