@@ -8,12 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pytest_asyncio
+import torch
 
 from tests.fixtures.engines import asking, engine_over, hear
 from voxswap_server.app import Engine
+from voxswap_server.demo.tiny import sovits_file, t2s_checkpoint, tiny_prompt, write_pretrained_models
+from voxswap_server.demo.tiny_weights import sovits_weights
 from voxswap_server.domain import CutMethod
 from voxswap_server.engine.estimates import COLD
-from voxswap_server.errors import DeadlineExceeded
+from voxswap_server.errors import DeadlineExceeded, DegenerateAudio
+from voxswap_store.asset_importer import import_assets
+from voxswap_store.importer import ImportRequest, import_voice
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TEXT = "Good morning to all of you, and welcome to the house by the sea."
@@ -96,3 +101,27 @@ async def test_a_server_that_knows_its_pace_refuses_what_cannot_be_in_time(tiny_
             await hear(engine.synthesizer, replace(hopeless, deadline_s=time.monotonic() + 2.0))
         heard = await hear(engine.synthesizer, asking("amber", "We go.", deadline_s=time.monotonic() + 300.0))
         assert heard.pcm.size
+
+
+@pytest.fixture
+def mute_store(tmp_path: Path) -> Path:
+    """Two voices whose decoder makes nothing but zeros; the speech of one is checked."""
+    weight, config = sovits_weights("v2", 1)
+    mute = sovits_file(weight | {"dec.conv_post.weight": torch.zeros_like(weight["dec.conv_post.weight"])}, config)
+    import_assets(write_pretrained_models(tmp_path / "pretrained_models", ("hubert",)), tmp_path, only=("hubert",))
+    for name, checked in (("checked", True), ("unchecked", False)):
+        import_voice(ImportRequest(name, t2s_checkpoint("v2", 1), mute, tiny_prompt(1), check_speech=checked), tmp_path)
+    return tmp_path
+
+
+async def test_degenerate_speech_is_an_error_of_its_own_counted_and_only_where_it_is_checked(mute_store: Path) -> None:
+    async with engine_over(mute_store) as (engine, registry):
+        with pytest.raises(DegenerateAudio, match="silence") as caught:
+            await hear(engine.synthesizer, asking("checked", "The rain has stopped."))
+        assert caught.value.fault == "silence"
+        heard = await hear(engine.synthesizer, asking("unchecked", "The rain has stopped."))
+        labels = {"fault": "silence", "outcome": "failed"}
+        assert registry.get_sample_value("voxswap_degenerate_utterances_total", labels) == 1
+    assert heard.done is not None
+    assert heard.done.retried_utterances == 0
+    assert not heard.pcm.any()
