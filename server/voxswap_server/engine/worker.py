@@ -8,18 +8,15 @@ tried again one by one.
 import itertools
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-import structlog
-
-from voxswap_server.engine.job import Await, Begin, DeviceCall, Emit, Job, Outbox, Routine, Strand, Tell, Work
+from voxswap_server.engine.job import DeviceCall, Job, Outbox, Routine, Strand
 from voxswap_server.engine.scheduler import Candidate, Patience, SchedulerConfig, deadline_of, pick
-from voxswap_server.errors import Cancelled, DeadlineExceeded, Draining, EngineError, VoxswapError
-
-log = structlog.get_logger(__name__)
+from voxswap_server.engine.strands import Strands
+from voxswap_server.errors import Cancelled, DeadlineExceeded, Draining, VoxswapError
 
 
 class WorkerMetrics(Protocol):
@@ -67,7 +64,6 @@ class Worker:
         self._config = config
         self._metrics = metrics
         self._rescue = rescue
-        self._explain = explain
         self._clock = clock
         self._numbers = itertools.count()
         self._changed = threading.Condition()
@@ -76,9 +72,7 @@ class Worker:
         self._arrivals: list[tuple[Job, Routine]] = []
         self._cancelled: dict[int, VoxswapError] = {}
         self._patience = Patience(config.patience_s, config.batch_patience_s)
-        self._jobs: dict[int, Job] = {}  # the device thread's own
-        self._strands: dict[int, Strand] = {}  # likewise
-        self._strand_numbers = itertools.count()
+        self._strands = Strands(self.wake, explain, clock)  # the device thread's own
         self._thread = threading.Thread(target=on_device_thread, args=(self._loop,), name="voxswap-device", daemon=True)
 
     def start(self) -> None:
@@ -146,12 +140,12 @@ class Worker:
         while not stopping:
             stopping = self._hear()
             for job in self._overdue():
-                self._end(job, DeadlineExceeded("the deadline of the request passed while it was being spoken"))
+                self._strands.end(job, DeadlineExceeded("the deadline of the request passed while it was being spoken"))
             if not stopping and self._step():
                 with self._changed:
                     self._dirty = True
-        for job in list(self._jobs.values()):
-            self._end(job, Draining("the server is shutting down; try another one"))
+        for job in list(self._strands.jobs.values()):
+            self._strands.end(job, Draining("the server is shutting down; try another one"))
 
     def _hear(self) -> bool:
         """Waits for news and takes it in: arrivals, cancellations. True when the worker is stopping."""
@@ -163,30 +157,25 @@ class Worker:
             arrivals, self._arrivals = self._arrivals, []
             cancelled, self._cancelled = self._cancelled, {}
         for job, routine in arrivals:
-            self._jobs[job.number] = job
-            strand = self._attach(job, routine)
+            strand = self._strands.admit(job, routine)
             if job.number not in cancelled:
-                self._advance(strand, None)
+                self._strands.advance(strand, None)
         for number, why in cancelled.items():
-            if number in self._jobs:
-                self._end(self._jobs[number], why)
+            if number in self._strands.jobs:
+                self._strands.end(self._strands.jobs[number], why)
         return stopping
 
     def _step(self) -> bool:
         """One device call; False when no job can use the device now."""
-        for strand in list(self._strands.values()):
-            if isinstance(strand.pending, Await) and strand.pending.future.done():
-                if strand.pending.stage:
-                    strand.job.timeline.add(strand.pending.stage, strand.since_s, self._clock())
-                self._resume(strand, strand.pending.future)
-        chosen = [self._strands[number] for number in pick(self._candidates(), self._scheduling)]
+        self._strands.resume()
+        chosen = [self._strands.strands[number] for number in pick(self._candidates(), self._scheduling)]
         if chosen:
             self._call(chosen)
         return bool(chosen)
 
     def _candidates(self) -> list[Candidate]:
         found = []
-        for job in self._jobs.values():
+        for job in self._strands.jobs.values():
             if job.outbox.ahead_s >= self._config.max_ahead_s:
                 continue
             deadline_s = deadline_of(
@@ -215,8 +204,7 @@ class Worker:
         if calls[0].batch_key is not None:
             self._metrics.batch(len(calls))
         for strand, result in zip(strands, results, strict=True):
-            if strand.number in self._strands:  # its job may have ended through another strand
-                self._advance(strand, result)
+            self._strands.advance(strand, result)
 
     def _book(self, stage: str, strands: list[Strand], started_s: float) -> float:
         """Shares out what a call took among those whose call it was."""
@@ -231,7 +219,7 @@ class Worker:
         """A batch is tried again one by one; a single call once more if memory was made for it."""
         if len(strands) > 1:
             for strand in strands:
-                if strand.number in self._strands:
+                if strand.number in self._strands.strands:  # its job may have ended through another strand
                     self._call([strand])
             return
         (strand,) = strands
@@ -241,98 +229,14 @@ class Worker:
             except Exception as again:
                 error = again
             else:
-                self._advance(strand, result)
+                self._strands.advance(strand, result)
                 return
-        self._throw(strand, error)
-
-    def _resume(self, strand: Strand, future: "Future[Any]") -> None:
-        error = future.exception()
-        if error is None:
-            self._advance(strand, future.result())
-        else:
-            self._throw(strand, error)
-
-    def _throw(self, strand: Strand, error: BaseException) -> None:
-        """Raises an error inside the routine, which may handle it; else it ends the strand."""
-        self._run(strand, lambda: strand.routine.throw(error))
-
-    def _advance(self, strand: Strand, result: Any) -> None:
-        self._run(strand, lambda: strand.routine.send(result))
-
-    def _run(self, strand: Strand, resume: Callable[[], Work]) -> None:
-        """Lets the routine run to its next wait, and gives it what it need not wait for."""
-        try:
-            work = resume()
-            while not isinstance(work, DeviceCall | Await):
-                work = strand.routine.send(self._served(strand.job, work))
-        except StopIteration as end:
-            self._finish(strand, end.value)
-            return
-        except Exception as error:
-            self._fail(strand, error)
-            return
-        strand.pending = work
-        if isinstance(work, Await):
-            strand.since_s = self._clock()
-            work.future.add_done_callback(lambda _future: self.wake())
-
-    def _served(self, job: Job, work: Emit | Tell | Begin) -> "Future[Any] | None":
-        if isinstance(work, Begin):
-            strand = self._attach(job, work.routine)
-            self._advance(strand, None)
-            return strand.result
-        if isinstance(work, Tell):
-            job.outbox.put(work.note)
-            return None
-        if job.first_audio_s is None:
-            job.first_audio_s = self._clock()
-        job.sent_samples += work.samples.size
-        job.outbox.put(work.samples)
-        return None
-
-    def _attach(self, job: Job, routine: "Generator[Work, Any, Any]") -> Strand:
-        strand = Strand(next(self._strand_numbers), job, routine, Future())
-        self._strands[strand.number] = strand
-        job.strands.append(strand)
-        return strand
-
-    def _finish(self, strand: Strand, value: Any) -> None:
-        if strand is strand.job.strands[0]:
-            self._end(strand.job, None)
-        else:
-            self._detach(strand)
-            strand.result.set_result(value)
-
-    def _fail(self, strand: Strand, error: Exception) -> None:
-        if strand is strand.job.strands[0]:
-            self._end(strand.job, error)
-        else:
-            self._detach(strand)
-            strand.result.set_exception(error)
-
-    def _detach(self, strand: Strand) -> None:
-        del self._strands[strand.number]
-        strand.job.strands.remove(strand)
-        strand.pending = None
-
-    def _end(self, job: Job, error: BaseException | None) -> None:
-        del self._jobs[job.number]
-        for strand in list(job.strands):
-            strand.routine.close()
-            self._detach(strand)
-        if error is not None and not isinstance(error, VoxswapError):
-            log.error("job failed", request_id=job.request_id, exc_info=error)
-            error = self._explain(error) or EngineError(
-                f"the engine failed on this request; quote request id {job.request_id}"
-            )
-        # In this order: a reader that sees the end of the stream must not take the job for one that still runs.
-        job.ended.set_result(None)
-        job.outbox.close(error)
+        self._strands.throw(strand, error)
 
     def _overdue(self) -> list[Job]:
         now_s = self._clock()
-        return [job for job in self._jobs.values() if job.deadline_s is not None and job.deadline_s <= now_s]
+        return [job for job in self._strands.jobs.values() if job.deadline_s is not None and job.deadline_s <= now_s]
 
     def _seconds_to_next_deadline(self) -> float | None:
-        deadlines = [job.deadline_s for job in self._jobs.values() if job.deadline_s is not None]
+        deadlines = [job.deadline_s for job in self._strands.jobs.values() if job.deadline_s is not None]
         return max(0.0, min(deadlines) - self._clock()) if deadlines else None

@@ -362,7 +362,7 @@ async def test_strands_are_closed_with_their_job(make: Callable[..., Bench]) -> 
     bench.worker.cancel(second)
     await asyncio.gather(asyncio.wrap_future(first.ended), asyncio.wrap_future(second.ended))
     assert closed == ["of one that ends", "of one that is cancelled"]
-    assert bench.worker._strands == {}
+    assert bench.worker._strands.strands == {}
 
 
 async def test_work_that_is_wanted_later_waits_for_work_that_is_wanted_now(make: Callable[..., Bench]) -> None:
