@@ -75,6 +75,26 @@ class UtteranceSpoken:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Something that is heard, in samples from the beginning of its utterance, at the job's rate."""
+
+    label: str
+    start_sample: int
+    end_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceAligned:
+    """Where the words, as they are written, and the phones of an utterance lie; comes before UtteranceSpoken."""
+
+    words: tuple[Span, ...]
+    phones: tuple[Span, ...]
+    """One after another, from 0 to `samples`."""
+    samples: int
+    """Of its audio, all of which came before this; its pause comes after it."""
+
+
+@dataclass(frozen=True, slots=True)
 class UtteranceRetried:
     """What an utterance became was not fit to be heard; it is spoken once more, with another seed."""
 
@@ -87,11 +107,11 @@ class UtteranceRetried:
 class Tell:
     """Something for the reader that is not audio, in its place between the pieces of audio."""
 
-    note: Notice | UtteranceSpoken | UtteranceRetried
+    note: Notice | UtteranceAligned | UtteranceSpoken | UtteranceRetried
 
 
 Work = DeviceCall | Begin | Await | Emit | Tell
-Item = Samples | Notice | UtteranceSpoken | UtteranceRetried
+Item = Samples | Notice | UtteranceAligned | UtteranceSpoken | UtteranceRetried
 Routine = Generator[Work, Any, None]
 
 

@@ -32,6 +32,7 @@ class OutputStream:
     """
 
     def __init__(self, audio: AudioFormat, voice_rate_hz: int, *, whole: bool) -> None:
+        self.voice_rate_hz = voice_rate_hz
         self.rate_hz = choose_rate(audio.encoding, voice_rate_hz, asked_hz=audio.sample_rate_hz)
         self._gain_db = audio.volume_gain_db
         self._resampler = StreamResampler(voice_rate_hz, self.rate_hz) if self.rate_hz != voice_rate_hz else None

@@ -43,6 +43,7 @@ def resolve(request: SynthesisRequest, voice: Voice, *, seed: int) -> Parameters
             sample_steps=_first(request.sample_steps, usual.sample_steps, DEFAULT_STEPS),
             exact=request.exact or request.unary,
             live=not request.unary,
+            align=bool(request.timestamps),
         ),
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from voxswap_server.engine.alignment import aligned
 from voxswap_server.engine.faults import SoundWatch, TokenWatch
 from voxswap_server.engine.feed import TokenFeed
 from voxswap_server.engine.job import Begin, Emit, Routine, Tell, UtteranceRetried, UtteranceSpoken, Work
@@ -184,6 +185,9 @@ class _Speech:
                     raise
                 yield Tell(UtteranceRetried(fault.fault, fault.message))
                 utterance = yield from self._again(utterance, attempt)
+        text = utterance.feed.text
+        if self._params.align and text is not None:
+            yield Tell((yield from aligned(self._voice, text, utterance.feed.tokens, samples)))
         yield from _silence(utterance.pause_samples, self._rate_hz)
         tokens = len(utterance.feed.tokens)
         yield Tell(UtteranceSpoken(tokens, samples + utterance.pause_samples))

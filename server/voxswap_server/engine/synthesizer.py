@@ -20,11 +20,13 @@ from voxswap_server.domain import (
     SynthesisDone,
     SynthesisEvent,
     SynthesisRequest,
+    Timestamps,
 )
 from voxswap_server.engine.admission import Admission
+from voxswap_server.engine.alignment import Scale, timestamps
 from voxswap_server.engine.estimates import Demand, Estimates
 from voxswap_server.engine.foresight import Foresight
-from voxswap_server.engine.job import Outbox, Samples, UtteranceRetried, UtteranceSpoken
+from voxswap_server.engine.job import Outbox, Samples, UtteranceAligned, UtteranceRetried, UtteranceSpoken
 from voxswap_server.engine.output import Encoded, OutputStream
 from voxswap_server.engine.parameters import resolve
 from voxswap_server.engine.pipeline import SpeechParams
@@ -89,6 +91,8 @@ class _Tally:
     """What has been heard of a stream so far."""
 
     playback: Playback
+    made_samples: int = 0
+    """At the rate of the voice."""
     samples: int = 0
     chunks: int = 0
     utterances: int = 0
@@ -184,17 +188,13 @@ class EngineSynthesizer:
                     if item not in notices:
                         notices.add(item)
                         yield item
-                elif isinstance(item, UtteranceSpoken):
-                    tally.utterances += 1
-                    tally.semantic_tokens += item.semantic_tokens
-                elif isinstance(item, UtteranceRetried):
-                    tally.retried += 1
-                    self._on.metrics.degenerate(item.fault, retried=True)
-                    yield Notice(
-                        "UTTERANCE_RETRIED", f"an utterance is spoken again, with another seed: {item.message}"
-                    )
-                elif (chunk := self._heard(await self._encode(output, item), output, lease, tally)) is not None:
-                    yield chunk
+                elif isinstance(item, UtteranceAligned | UtteranceSpoken | UtteranceRetried):
+                    if (event := self._noted(item, request, output, tally)) is not None:
+                        yield event
+                else:
+                    tally.made_samples += item.size
+                    if (chunk := self._heard(await self._encode(output, item), output, lease, tally)) is not None:
+                        yield chunk
         if (last := self._heard(await self._encode(output, None), output, lease, tally)) is not None:
             yield last
         self._estimates.learn(
@@ -206,6 +206,28 @@ class EngineSynthesizer:
             device_s=tally.device_s,
         )
         yield self._done(output, tally, queue_s)
+
+    def _noted(
+        self,
+        note: UtteranceAligned | UtteranceSpoken | UtteranceRetried,
+        request: SynthesisRequest,
+        output: OutputStream,
+        tally: _Tally,
+    ) -> Timestamps | Notice | None:
+        """Books what became of an utterance; returns what the caller is to know of it."""
+        match note:
+            case UtteranceAligned():
+                scale = Scale(tally.made_samples - note.samples, output.voice_rate_hz, output.rate_hz)
+                stamps = timestamps(note, request.timestamps, scale)
+                return Timestamps(stamps) if stamps else None
+            case UtteranceSpoken():
+                tally.utterances += 1
+                tally.semantic_tokens += note.semantic_tokens
+                return None
+            case UtteranceRetried():
+                tally.retried += 1
+                self._on.metrics.degenerate(note.fault, retried=True)
+                return Notice("UTTERANCE_RETRIED", f"an utterance is spoken again, with another seed: {note.message}")
 
     def _lines(self, script: Script, code: str, symbols: str, manner: Manner) -> Iterator[SpeechLine]:
         """Routines that encode the utterances; the front-end runs a few of them ahead."""

@@ -31,6 +31,8 @@ class EncodedText:
     """(P,) long."""
     bert: Tensor | None
     """(bert_dim, P); None stands for zeros."""
+    utterance: Utterance | None = None
+    """What it was made of; None where there is no text."""
 
 
 TextRoutine = Generator[Work, Any, EncodedText]
@@ -98,7 +100,7 @@ class TextEncoding:
                 bert = yield from features(utterance)
             except AssetMissing as missing:
                 yield Tell(Notice(missing.reason, f"Chinese is spoken without text features: {missing.message}"))
-        return EncodedText(torch.tensor(utterance.phones, dtype=torch.long), bert)
+        return EncodedText(torch.tensor(utterance.phones, dtype=torch.long), bert, utterance)
 
     def _features(self, utterance: Utterance) -> Generator[Work, Any, Tensor]:
         """(bert_dim, P), zeros where a run is not Chinese.

@@ -144,6 +144,11 @@ class Cfm(nn.Module):
 
     # The utterance
 
+    def attention(self, tokens: Tensor, phones: Tensor) -> Tensor:
+        """As `Decoder.attention`."""
+        device = self.codebook.device
+        return self.prior.attention(self.codebook[tokens.to(device)][None], phones.to(device)[None])[0].float()
+
     def features(self, tokens: Tensor, phones: Tensor, speaker: Tensor, speed: float = 1.0) -> Tensor:
         """Tokens (T,), phones (P,), speaker (1, gin, 1) -> condition (1, C, frames)."""
         device = self.codebook.device

@@ -108,6 +108,18 @@ class Decoder(Protocol):
         """
         ...
 
+    def attention(self, tokens: Tensor, phones: Tensor) -> Tensor:
+        """Which phones each frame (two a token) is about, as the decoder sees it.
+
+        Args:
+            tokens: (T,) of an utterance.
+            phones: (P,) of it.
+
+        Returns:
+            (2T, P) float32, each row a distribution.
+        """
+        ...
+
     def synthesize(
         self,
         tokens: Tensor,

@@ -39,5 +39,11 @@ class Mrte(nn.Module):
         answer = self.out(answer.transpose(1, 2).reshape(content.shape))
         return self.joined_out(answer + content + speaker)
 
+    def attention(self, content: Tensor, phones: Tensor) -> Tensor:
+        """Which phones each frame of content asks, the mean of the heads: (B, T, C), (B, P, C) -> (B, T, P)."""
+        query = self._split(self.query(self.content_in(content)))
+        key = self._split(self.key_value(self.phones_in(phones)).chunk(2, -1)[0])
+        return (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(-1).mean(1)
+
     def _split(self, x: Tensor) -> Tensor:
         return x.view(x.shape[0], x.shape[1], self.heads, -1).transpose(1, 2)

@@ -71,13 +71,21 @@ class PriorEncoder(nn.Module):
 
     def joined(self, content: Tensor, text: Tensor, speaker: Tensor) -> Tensor:
         """Content (B, T, content_width), what `text` returned, speaker (B, speaker_width, 1) -> (B, 2T, width)."""
-        # Each token stands for two equal frames; the map before the repetition costs half of the map after it.
-        x = self.content_in(content).repeat_interleave(FRAMES_PER_TOKEN, 1)
-        x = self.content_encoder(x)
+        x = self._frames(content)
         speaker = speaker.transpose(1, 2)
         x = self.mrte(x, text, self.speaker_in(speaker) if self.speaker_in else speaker)
         hidden: Tensor = self.joint_encoder(x)
         return hidden
+
+    def attention(self, content: Tensor, phones: Tensor) -> Tensor:
+        """Which phones each frame asks: as `hidden` -> (B, 2T, P), each row a distribution."""
+        return self.mrte.attention(self._frames(content), self.text(phones))
+
+    def _frames(self, content: Tensor) -> Tensor:
+        """(B, T, content_width) -> (B, 2T, width)."""
+        # Each token stands for two equal frames; the map before the repetition costs half of the map after it.
+        encoded: Tensor = self.content_encoder(self.content_in(content).repeat_interleave(FRAMES_PER_TOKEN, 1))
+        return encoded
 
     def forward(self, content: Tensor, phones: Tensor, speaker: Tensor, speed: float = 1.0) -> tuple[Tensor, Tensor]:
         """As `hidden`; returns mean and logarithm of the deviation, each (B, latent_width, frames)."""

@@ -95,10 +95,10 @@ class Vits(nn.Module):
         config: VitsConfig,
         tensors: Mapping[str, Tensor],
         *,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = torch.float32,
         device: torch.device | str = "cpu",
     ) -> Self:
-        """Adopts stored tensors (see `adopt`)."""
+        """Adopts stored tensors (see `adopt_again`); where no dtype is asked for, the generator may have its own."""
         return adopt_again(cls, config, tensors, dtype=dtype, device=device)
 
     # The reference
@@ -145,6 +145,11 @@ class Vits(nn.Module):
         return Conditioning(self.speaker([reference.spectrum for reference in references], vectors))
 
     # The utterance
+
+    def attention(self, tokens: Tensor, phones: Tensor) -> Tensor:
+        """As `Decoder.attention`."""
+        device = self.codebook.device
+        return self.prior.attention(self.codebook[tokens.to(device)][None], phones.to(device)[None])[0].float()
 
     def encode(self, tokens: Tensor, phones: Tensor, speaker: Tensor, speed: float = 1.0) -> tuple[Tensor, Tensor]:
         """Tokens (T,), phones (P,), speaker (1, gin, 1) -> mean and log deviation, each (1, C, 2T or by speed)."""

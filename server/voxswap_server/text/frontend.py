@@ -45,6 +45,15 @@ class Run:
     """Phones of the alphabet; what is not in it has become UNK."""
     word2ph: tuple[int, ...] | None
     """Phones per character of `norm_text`, where the language reads by character (zh, yue)."""
+    words: tuple[tuple[str, int], ...] = ()
+    """Words with their phones, where it reads by word (en)."""
+
+    @property
+    def units(self) -> tuple[tuple[str, int], ...]:
+        """The smallest pieces of the text whose phones are known, with how many; together they have all phones."""
+        if self.word2ph is not None:
+            return tuple(zip(self.norm_text, self.word2ph, strict=False))
+        return self.words or ((self.norm_text, len(self.phones)),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +255,7 @@ class TextFrontend:
         alphabet = SYMBOLS[symbols]
         reading = self._readers[language].get().read(text, symbols, spell_out=spell_out)
         known = tuple(phone if phone in alphabet else UNKNOWN for phone in reading.phones)
-        return Run(language, reading.norm_text, known, reading.word2ph), reading.dropped
+        return Run(language, reading.norm_text, known, reading.word2ph, reading.words), reading.dropped
 
     def prompt(self, text: str, code: str, symbols: str) -> Utterance:
         """Phones of a reference audio's transcript: one utterance, with a final stop.

@@ -20,6 +20,9 @@ class Reading:
     """Phones of each character of `norm_text`, in languages that read by character; their sum is `len(phones)`."""
     dropped: frozenset[str] = frozenset()
     """Characters of the text that mean something and are not spoken."""
+    words: tuple[tuple[str, int], ...] = ()
+    """Words and marks of `norm_text` in order with how many phones each has, in languages that are read by word; the
+    numbers sum to `len(phones)`."""
 
 
 @dataclass(frozen=True, slots=True)

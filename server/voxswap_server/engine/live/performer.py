@@ -68,7 +68,9 @@ class Performer:
         """
         on, voice = self.services, self.lease.bundle
         speech = self.parameters.speech
-        params = replace(speech, seed=(speech.seed + take.sentence.number) % _SEEDS, speed=take.speaking_rate)
+        params = replace(
+            speech, seed=(speech.seed + take.sentence.number) % _SEEDS, speed=take.speaking_rate, align=True
+        )
         outbox = Outbox(self.rate_hz, asyncio.get_running_loop(), on.worker.wake)
         job = on.worker.submit(
             self.request.request_id,

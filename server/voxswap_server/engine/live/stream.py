@@ -16,11 +16,12 @@ import structlog
 from voxswap_server.audio.encode import choose_rate
 from voxswap_server.domain import AudioChunk, Notice, StreamStarted, SynthesisDone
 from voxswap_server.domain_live import LiveConfig, LiveEvent, LiveMessage, VoiceChanged
-from voxswap_server.engine.job import Item, Samples, UtteranceRetried, UtteranceSpoken
+from voxswap_server.engine.alignment import Scale, timestamps
+from voxswap_server.engine.job import Item, Samples, UtteranceAligned, UtteranceRetried, UtteranceSpoken
 from voxswap_server.engine.live.hold import Hold
 from voxswap_server.engine.live.performer import Performer, performing
 from voxswap_server.engine.live.stage import Stage, StageConfig
-from voxswap_server.engine.live.take import Cast, Take
+from voxswap_server.engine.live.take import Cast, Take, located
 from voxswap_server.engine.output import Encoded, OutputStream
 from voxswap_server.engine.synthesizer import Services
 from voxswap_server.engine.uninterrupted import uninterrupted
@@ -316,6 +317,10 @@ class LiveStream:
                     self._stage.audio(take, resampler.push(item))
                 case Notice():
                     self._stage.notice(item)
+                case UtteranceAligned():
+                    scale = Scale(samples - item.samples, performer.rate_hz, self._rate_hz)
+                    words = located(take, item.words, scale)
+                    self._stage.aligned(take, words, timestamps(item, self._request.timestamps, scale))
                 case UtteranceSpoken():
                     self._tally.utterances += 1
                     self._tally.semantic_tokens += item.semantic_tokens

@@ -6,6 +6,7 @@ first one; all characters count from the beginning of the sentence.
 
 import re
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from voxswap_server.domain import CacheState, Timestamp
-from voxswap_server.engine.job import Samples
+from voxswap_server.engine.job import Samples, Span
 
 _PHRASE_END = re.compile(r"[,;:.!?—…]+[\"'”’)\]]*\s|[，。；：！？、—…]")
 """Between two words it ends a phrase; a point inside a number or an abbreviation has no blank after it."""
@@ -144,3 +145,21 @@ class Take:
         following = _WORD.search(text, end) if end else None
         if following is not None and _PHRASE_END.search(text, end, following.start()):
             self.boundaries.append(Boundary(following.start(), self.utterance_end))
+
+
+def located(take: Take, spans: Iterable[Span], scale: Callable[[int], int]) -> list[Word]:
+    """Where the words of the take's next utterance stand in its sentence.
+
+    Args:
+        take: whose earlier utterances are aligned already.
+        spans: the words, in order, in samples of their utterance.
+        scale: from those to samples of the take.
+    """
+    text, position = take.sentence.text, take.words[-1].end_char if take.words else take.start_char
+    words = []
+    for span in spans:
+        found = text.find(span.label, position)
+        if found >= 0:
+            position = found + len(span.label)
+            words.append(Word(found, position, scale(span.start_sample), scale(span.end_sample)))
+    return words

@@ -5,6 +5,7 @@ has; those go through the word model.
 """
 
 import re
+from collections.abc import Iterable
 
 from nltk.tokenize import TweetTokenizer
 
@@ -30,26 +31,34 @@ class EnglishReader:
         alphabet = SYMBOLS[symbols]
         norm_text, dropped = "", frozenset[str]()
         phones: list[str] = []
+        words: list[tuple[str, int]] = []
+
+        def add(word: str, said: Iterable[str]) -> None:
+            before = len(phones)
+            phones.extend(said)
+            words.append((word, len(phones) - before))
+
         given: tuple[str, ...] = ()
         for part in parts_of(text):
             if isinstance(part, Spoken):
                 norm_text += part.phrase
                 given = part.phones
-                phones.extend(given)
+                add(part.phrase, given)
                 continue
             written, lost = normalise(part, self._numbers, spell_out=spell_out)
             norm_text, dropped = norm_text + written, dropped | lost
             owned = _POSSESSIVE_END.match(written) if given else None
             if owned is not None:
-                phones.extend(self._words.owner(given)[len(given) :])
+                add(owned[0], self._words.owner(given)[len(given) :])
                 written = written[owned.end() :]
             for token in TweetTokenizer().tokenize(written):
-                phones.extend(phone for phone in self._token(token) if phone != "UW")
+                add(token, (phone for phone in self._token(token) if phone != "UW"))
             given = ()
         spoken = [phone if phone in alphabet else "-" if phone == "'" else phone for phone in phones]
         if len(spoken) < _SHORTEST_PHONES and isinstance(text, str):
             spoken.insert(0, ",")
-        return Reading(norm_text, tuple(spoken), dropped=dropped)
+            words.insert(0, (",", 1))
+        return Reading(norm_text, tuple(spoken), dropped=dropped, words=tuple(words))
 
     def _token(self, token: str) -> tuple[str, ...]:
         if _HAS_LETTER.search(token) is None:
