@@ -54,7 +54,13 @@ def test_the_grpcurl_example_names_a_method_and_a_message_that_exist():
 
 @pytest.mark.parametrize(
     "page",
-    [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("IMPORT", "OBSERVING", "SECURITY", "SPEAKERS"))],
+    [
+        ROOT / "README.md",
+        *(
+            ROOT / "docs" / f"{name}.md"
+            for name in ("HTTP", "IMPORT", "MIGRATING", "OBSERVING", "SECURITY", "SPEAKERS")
+        ),
+    ],
     ids=lambda page: page.name,
 )
 def test_every_command_line_parses(page):
