@@ -8,9 +8,11 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+import yaml
 
+from tests.fixtures.certificates import Authority
 from tests.fixtures.prometheus import prometheus, until
-from voxswap_client import AsyncClient, AudioChunk, SpeechOptions, VoxswapError
+from voxswap_client import AsyncClient, AudioChunk, SpeechOptions, SwitchVoice, Text, VoxswapError
 from voxswap_server.app import running
 from voxswap_server.auth.keys import create_key
 from voxswap_server.demo.tiny import speech_clip
@@ -65,11 +67,20 @@ async def say(client: AsyncClient, voice: str) -> None:
         pass
 
 
+async def switching():
+    """What goes into a live stream that changes its voice."""
+    yield Text("Good morning to all of you. ")
+    yield SwitchVoice("slate")
+    yield Text("How are you today?")
+
+
 async def traffic(client: AsyncClient) -> None:
     """A bit of everything that there are numbers of."""
     for voice in ("amber", "coral", "amber", "slate"):
         await say(client, voice)
     await asyncio.gather(*(say(client, voice) for voice in ("amber", "slate", "coral")))
+    async for _ in client.live_events(switching(), "amber", OPTIONS):
+        pass
     async with aclosing(client.stream(TEXT * 4, "amber", OPTIONS)) as stream:
         async for event in stream:
             if isinstance(event, AudioChunk):
@@ -109,7 +120,7 @@ async def test_every_panel_of_every_dashboard_has_data(debian_binary, store, tmp
             return not await lacking()
 
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await until(complete)
         except TimeoutError:
             assert await lacking() == set()
@@ -119,8 +130,6 @@ async def test_every_panel_of_every_dashboard_has_data(debian_binary, store, tmp
 
 
 async def test_prometheus_reads_a_server_that_asks_for_keys_over_tls(debian_binary, tiny_store, tmp_path):
-    from tests.fixtures.certificates import Authority
-
     authority, keys = Authority(tmp_path), tmp_path / "keys.toml"
     (tmp_path / "metrics.key").write_text(create_key(keys, "prometheus", ["metrics"]))
     tls = authority.server()
@@ -175,8 +184,6 @@ def test_promtool_is_content(debian_binary, words):
 
 
 def test_every_alert_is_tested():
-    import yaml
-
     rules = yaml.safe_load((DEPLOY / "prometheus" / "rules.yml").read_text())
     tests = yaml.safe_load((DEPLOY / "prometheus" / "rules_test.yml").read_text())
     alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"] if "alert" in rule}
