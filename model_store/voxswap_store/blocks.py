@@ -84,3 +84,9 @@ def views(shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype, blocks: Blo
     order = sorted(shapes, key=lambda name: counts[name] * dtype.itemsize % _LINE_BYTES != 0)
     ends = dict(zip(order, itertools.accumulate(counts[name] for name in order), strict=True))
     return {name: room[ends[name] - counts[name] : ends[name]].view(shape) for name, shape in shapes.items()}
+
+
+def converted(tensors: Mapping[str, Tensor], dtype: torch.dtype, blocks: Blocks) -> dict[str, Tensor]:
+    """Copies in one dtype, in one block without holes."""
+    made = views({name: tuple(tensor.shape) for name, tensor in tensors.items()}, dtype, blocks)
+    return {name: made[name].copy_(tensor) for name, tensor in tensors.items()}

@@ -4,18 +4,20 @@ Knows nothing of T2S or of requests: the tokens are drawn at random.
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 from voxswap_server.bench.options import Options
 from voxswap_server.bench.report import Reference, Row
-from voxswap_server.bench.timing import interleaved, timed
+from voxswap_server.bench.timing import Sample, Series, interleaved, timed
 from voxswap_server.bench.voices import VERSION, Workbench, sovits_half
 from voxswap_server.engine.pipeline import PIECE_TOKENS
 from voxswap_server.nn.decoder import Conditioning, Decoder
-from voxswap_server.nn.decoders import load_decoder
+from voxswap_server.nn.decoders import faster_decoder, in_bfloat16, load_decoder
+from voxswap_server.nn.native.compiler import processor
 from voxswap_server.nn.noise import PhiloxNoise
 from voxswap_store.layout_sovits import convert_sovits
 
@@ -42,6 +44,10 @@ class Utterance:
         )
         return sum(piece.numel() for piece in pieces)
 
+    def waveform(self) -> Tensor:
+        """(samples,) All of it."""
+        return torch.cat(list(self._decoder.synthesize(self._tokens, self._phones, self._conditioning, PhiloxNoise(1))))
+
     def first_piece(self) -> float:
         """Seconds until the first piece is there."""
         begin = time.perf_counter()
@@ -59,11 +65,14 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     tokens = _QUICK_TOKENS if options.quick else _TOKENS
     width = int(converted.config["style"]["out_width"])
     utterance = Utterance(load_decoder(converted.config, converted.tensors), width, tokens)
-    work = {
+    work: dict[str, Sample] = {
         "whole": timed(utterance.decode),
         "pieces": timed(lambda: utterance.decode(PIECE_TOKENS)),
         "first": utterance.first_piece,
     }
+    if processor().brain:
+        rounded = Utterance(_in_bfloat16(converted.config, converted.tensors), width, tokens)
+        work["bf16"] = timed(rounded.decode)
     found = interleaved(work, options.rounds)
     whole, pieces = (found[name].map(lambda s: s / utterance.audio_s) for name in ("whole", "pieces"))
     what = f"{utterance.audio_s:.0f} s of audio"
@@ -71,3 +80,18 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     sizes = ", ".join(map(str, PIECE_TOKENS))
     yield Row("decoder", f"{what}, in pieces of {sizes} tokens", "RTF", pieces, reference=Reference("in one go", whole))
     yield Row("decoder", f"first piece, {PIECE_TOKENS[0]} tokens", "ms", found["first"].map(lambda s: 1e3 * s))
+    if "bf16" in found:
+        faster = found["bf16"].map(lambda s: s / utterance.audio_s)
+        yield Row("decoder", f"{what}, waveform in bfloat16", "RTF", faster, reference=Reference("exact", whole))
+        distance = Series((distance_db(utterance.waveform(), rounded.waveform()),))
+        yield Row("decoder", "bfloat16: the exact waveform above what differs", "dB", distance, "higher")
+
+
+def distance_db(exact: Tensor, other: Tensor) -> float:
+    """Power of one waveform over the power of its difference from another."""
+    return float(10 * torch.log10(exact.square().mean() / (exact - other).square().mean()))
+
+
+def _in_bfloat16(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Decoder:
+    dtypes = {True: torch.bfloat16, False: torch.float32}
+    return faster_decoder(config, {name: tensor.to(dtypes[in_bfloat16(name)]) for name, tensor in tensors.items()})

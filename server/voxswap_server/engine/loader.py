@@ -30,16 +30,17 @@ from voxswap_server.engine.residency.contract import (
     network_name,
 )
 from voxswap_server.engine.voice import PromptAudio, Voice
-from voxswap_server.errors import VoiceUnusable
+from voxswap_server.errors import RequestError, VoiceUnusable
 from voxswap_server.nn.decoder import Decoder
-from voxswap_server.nn.decoders import load_decoder
+from voxswap_server.nn.decoders import faster_decoder, in_bfloat16, load_decoder
+from voxswap_server.nn.native.compiler import processor
 from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.specs import spec_of
 from voxswap_server.nn.t2s import T2SConfig
 from voxswap_server.nn.t2s_backends import BACKENDS, Placement, Precision, Stored, TokenModel, chosen
 from voxswap_server.nn.vocoder import Vocoder
 from voxswap_store.assets import WEIGHTS, asset_directory, asset_manifest, base_file
-from voxswap_store.blocks import Blocks
+from voxswap_store.blocks import Blocks, converted
 from voxswap_store.catalogue import Catalogue, VoiceEntry
 from voxswap_store.safetensors_header import BadHeader, Header, read_header
 from voxswap_store.weights import DTYPES, Weights, load_weights
@@ -101,8 +102,11 @@ class StoreLoader:
         files, base = entry.manifest.files, entry.manifest.base_sha256
         vocoder = spec_of(entry.manifest.version).vocoder
         parts = [self._t2s_part(entry)]
-        decoder = self._decoder if base is None and vocoder is None else self._tensors
-        parts.append(self._part(entry, entry.path(files.decoder), files.decoder.sha256, decoder))
+        if entry.voice_id in self._config.bf16_voices:
+            parts.append(self._faster_part(entry))
+        else:
+            decoder = self._decoder if base is None and vocoder is None else self._tensors
+            parts.append(self._part(entry, entry.path(files.decoder), files.decoder.sha256, decoder))
         if base is not None:
             path = base_file(self._catalogue.root, entry.manifest.version)
             parts.append(self._part(entry, path, base, self._tensors))
@@ -217,6 +221,29 @@ class StoreLoader:
         build = partial(self._t2s, backend=backend, precision=precision)
         dtype = self._read_as if backend == "torch" else None
         return PartPlan(key, size_bytes, _Source(entry.voice_id, path, file.sha256, build, dtype))
+
+    def _faster_part(self, entry: VoiceEntry) -> PartPlan:
+        """A decoder whose generator computes in bfloat16.
+
+        Raises:
+            RequestError: the processor, the precision or the version rules it out.
+        """
+        version, file = entry.manifest.version, entry.manifest.files.decoder
+        if spec_of(version).decoder != "vits":
+            raise RequestError(f"voice {entry.voice_id!r} of {version} cannot be one of engine.bf16_voices")
+        if self._device.is_cuda or self._device.dtype != torch.float32 or not processor().brain:
+            raise RequestError("engine.bf16_voices needs a CPU with instructions for bfloat16, and precision fp32")
+        specs = [spec for spec, _ in _header(entry, entry.path(file)).tensors.values()]
+        size_bytes = sum(prod(spec.shape) * (2 if in_bfloat16(spec.name) else 4) for spec in specs)
+        source = _Source(entry.voice_id, entry.path(file), file.sha256, self._faster_decoder, dtype=None)
+        return PartPlan(f"{file.sha256}+bf16", size_bytes, source)
+
+    def _faster_decoder(self, weights: Weights) -> Decoder:
+        kinds: dict[bool, dict[str, Tensor]] = {False: {}, True: {}}
+        for name, tensor in weights.tensors.items():
+            kinds[in_bfloat16(name)][name] = tensor
+        tensors = converted(kinds[False], torch.float32, self._blocks)
+        return faster_decoder(weights.config, tensors | converted(kinds[True], torch.bfloat16, self._blocks))
 
     def _t2s(self, weights: Weights, *, backend: str, precision: Precision) -> TokenModel:
         return BACKENDS[backend].load(T2SConfig.from_dict(weights.config), weights.tensors, self._placement, precision)

@@ -59,7 +59,7 @@ def adopt_again(
     config: C,
     tensors: Mapping[str, Tensor],
     *,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
     device: torch.device | str = "cpu",
 ) -> M:
     """As `adopt`, where many networks differ in nothing but their tensors: only the first one of a config is built.
@@ -68,7 +68,7 @@ def adopt_again(
         cls: builds a network from its config, and from nothing else.
         config: hashable.
         tensors: adopted as they are where dtype and device fit.
-        dtype: of the computation.
+        dtype: of the computation; None leaves each tensor in its own.
         device: where it runs.
 
     Raises:

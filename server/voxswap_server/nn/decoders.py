@@ -42,6 +42,24 @@ def load_decoder(
     return _FAMILIES[family](config, tensors, vocoder, dtype, device)
 
 
+def faster_decoder(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Decoder:
+    """A decoder on the CPU that makes its waveform in bfloat16: faster where the processor has instructions for that.
+
+    Args:
+        config: of the stored file, of a version that makes its own waveform.
+        tensors: float32, and bfloat16 where `in_bfloat16` says so; adopted without a copy.
+
+    Raises:
+        ValueError: tensors and config do not fit the network.
+    """
+    return Vits.from_tensors(VitsConfig.from_dict(config), tensors, dtype=None)
+
+
+def in_bfloat16(name: str) -> bool:
+    """Whether a tensor of this name is bfloat16 in a `faster_decoder`."""
+    return name.startswith("generator.")
+
+
 def _vits(
     config: Mapping[str, Any],
     tensors: Mapping[str, Tensor],

@@ -103,9 +103,10 @@ class Generator(nn.Module):
 
     def forward(self, frames: Tensor, condition: Tensor | None = None) -> Tensor:
         """Frames (B, in_width, T), condition (B, condition_width, 1) -> (B, T * samples_per_frame) in -1..1."""
-        x = self.pre(as_frames(frames))
+        dtype = self.pre.weight.dtype  # it may be another than that of whoever made the frames
+        x = self.pre(as_frames(frames.to(dtype)))
         if self.condition is not None and condition is not None:
-            x = x + self.condition(as_frames(condition))
+            x = x + self.condition(as_frames(condition.to(dtype)))
         for stage in self.stages:
             x = stage(x)
         return torch.tanh(self.post(F.leaky_relu(x, LAST_SLOPE)))[:, 0, 0]

@@ -2,9 +2,11 @@
 
 import gc
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.fixtures.fake_loader import RecordedMetrics
 from voxswap_server.domain import CacheState
@@ -13,6 +15,8 @@ from voxswap_server.engine.device import DeviceConfig, open_device
 from voxswap_server.engine.loader import StoreLoader
 from voxswap_server.engine.residency import ResidencyConfig, ResidencyManager
 from voxswap_server.errors import RequestError
+from voxswap_server.nn.native.compiler import Processor
+from voxswap_server.nn.specs import spec_of
 from voxswap_server.nn.t2s import T2S
 from voxswap_server.nn.t2s_native import NativeT2S
 from voxswap_store.catalogue import Catalogue
@@ -79,3 +83,54 @@ def test_a_backend_that_cannot_compute_here_is_refused(tiny_store):
     device = open_device(DeviceConfig(name="cpu", precision="bf16"))
     with pytest.raises(RequestError, match="choose auto or torch"):
         StoreLoader(Catalogue(tiny_store), device, EngineConfig(t2s_backend="native")).plan("amber")
+
+
+def able(monkeypatch, *, brain):
+    monkeypatch.setattr("voxswap_server.engine.loader.processor", lambda: Processor(8, 2, halves=True, brain=brain))
+
+
+def decoder_of(loader, voice_id):
+    plan = loader.plan(voice_id)
+    loaded = loader.load_part(plan.parts[1])
+    assert loaded.size_bytes == plan.parts[1].size_bytes
+    return plan.parts[1], loaded.value
+
+
+def test_a_waveform_in_bfloat16_is_another_part_and_nearly_the_same(tiny_store, monkeypatch):
+    able(monkeypatch, brain=True)
+    device = open_device(DeviceConfig(name="cpu"))
+    loader = StoreLoader(Catalogue(tiny_store), device, EngineConfig(bf16_voices=("amber",)))
+    part, exact = decoder_of(StoreLoader(Catalogue(tiny_store), device), "amber")
+    other, faster = decoder_of(loader, "amber")
+    assert other.key == f"{part.key}+bf16"
+    assert other.size_bytes < part.size_bytes
+    assert decoder_of(loader, "coral")[0].key.endswith("+bf16") is False
+    frames = torch.randn(1, exact.config.generator.in_width, 9)
+    speaker = torch.randn(1, exact.config.style.out_width, 1)
+    one, rounded = exact.generate(frames, speaker), faster.generate(frames, speaker)
+    assert rounded.dtype == torch.float32
+    assert 0 < (one - rounded).abs().max() < 0.05 * one.abs().max()
+    assert torch.equal(exact.flow(frames, speaker), faster.flow(frames, speaker))
+
+
+@pytest.mark.parametrize(
+    ("voice_id", "brain", "precision", "message"),
+    [
+        ("amber", False, "fp32", "instructions for bfloat16"),
+        ("amber", True, "bf16", "precision fp32"),
+    ],
+)
+def test_bfloat16_is_refused_where_it_cannot_be(tiny_store, monkeypatch, voice_id, brain, precision, message):
+    able(monkeypatch, brain=brain)
+    device = open_device(DeviceConfig(name="cpu", precision=precision))
+    loader = StoreLoader(Catalogue(tiny_store), device, EngineConfig(bf16_voices=(voice_id,)))
+    with pytest.raises(RequestError, match=message):
+        loader.plan(voice_id)
+
+
+def test_bfloat16_is_refused_to_a_voice_whose_waveform_a_vocoder_makes(tiny_store, monkeypatch):
+    able(monkeypatch, brain=True)
+    monkeypatch.setattr("voxswap_server.engine.loader.spec_of", lambda _version: replace(spec_of("v3"), vocoder=None))
+    device = open_device(DeviceConfig(name="cpu"))
+    with pytest.raises(RequestError, match=r"cannot be one of engine\.bf16_voices"):
+        StoreLoader(Catalogue(tiny_store), device, EngineConfig(bf16_voices=("amber",))).plan("amber")

@@ -13,6 +13,8 @@ _WIDEST: Final = (("avx512f", 16, 4), ("avx2", 8, 2), ("", 4, 4))
 """A feature of the processor, floats in one of its registers, and vectors of a tile's row that fit beside six rows."""
 _HALF_FEATURES: Final = {"x86_64": "f16c", "i386": "f16c"}
 """What a processor needs to read half precision without a call for each number."""
+_BRAIN_FEATURES: Final = ("avx512bf16", "amx-bf16", "bf16")
+"""Any of these is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Processor:
     """Of a tile: columns of six rows that registers hold at once."""
     halves: bool
     """Reads half precision by itself."""
+    brain: bool = False
+    """Multiplies bfloat16 by itself."""
 
 
 @cache
@@ -33,7 +37,8 @@ def processor() -> Processor:
     features = binding.get_host_cpu_features()
     _, width, vectors = next(row for row in _WIDEST if not row[0] or features.get(row[0]))
     needed = _HALF_FEATURES.get(binding.get_default_triple().partition("-")[0])
-    return Processor(width, vectors, halves=needed is None or bool(features.get(needed)))
+    halves = needed is None or bool(features.get(needed))
+    return Processor(width, vectors, halves=halves, brain=any(features.get(name) for name in _BRAIN_FEATURES))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
