@@ -96,6 +96,7 @@ class PromptKeys:
         inputs, flow = self.inputs, self.spec.flow is not None
         return Key.of(
             "conditioning",
+            tensors=("speaker", "mel", "features") if flow else ("speaker",),
             ground=self.ground.device,
             clips=list(inputs.clips),
             decoder=inputs.decoder,

@@ -59,6 +59,9 @@ def decode(key: Key, data: bytes) -> Tensors:
         said = read_header(file).metadata
         if said.get("entry") != f"voxswap {FORMAT}" or said.get("key") != key.name:
             raise BadEntry("it is the entry of another key")
-        return read_weights(file).tensors
+        tensors = read_weights(file).tensors
     except BadHeader as error:
         raise BadEntry(f"it is no safetensors file: {error}") from error
+    if tuple(sorted(tensors)) != key.tensors:
+        raise BadEntry(f"it has other tensors than {', '.join(key.tensors)}")
+    return tensors

@@ -37,12 +37,22 @@ class Key:
     """What it is: tokens, spectrum, ...; [a-z_]+."""
     digest: str
     """sha256, 64 hexadecimal digits."""
+    tensors: tuple[str, ...]
+    """Names of the tensors that the value has, sorted."""
 
     @classmethod
-    def of(cls, kind: str, /, **facts: Fact) -> Self:
-        """The key of a value of this kind that depends on these facts, in no order but that within their sequences."""
-        text = json.dumps({"format": FORMAT, "kind": kind, "facts": facts}, sort_keys=True, allow_nan=False)
-        return cls(kind, hashlib.sha256(text.encode()).hexdigest())
+    def of(cls, kind: str, /, *, tensors: Sequence[str] = (), **facts: Fact) -> Self:
+        """The key of a value that depends on these facts, in no order but that within their sequences.
+
+        Args:
+            kind: of the value.
+            tensors: names that it has; () stands for one of the name of the kind.
+            facts: everything that it depends on.
+        """
+        names = tuple(sorted(tensors or (kind,)))
+        stated = {"format": FORMAT, "kind": kind, "tensors": names, "facts": facts}
+        text = json.dumps(stated, sort_keys=True, allow_nan=False)
+        return cls(kind, hashlib.sha256(text.encode()).hexdigest(), names)
 
     @property
     def name(self) -> str:

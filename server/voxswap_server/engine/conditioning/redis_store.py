@@ -16,7 +16,7 @@ from voxswap_server.errors import RequestError
 _NO_STRING: Final = "WRONGTYPE"
 _FOREIGN: Final = b"no string"
 """Stands for whatever else lies under a key of ours: no entry, and no reason to leave Redis alone."""
-_PROBE: Final = Key("probe", "0" * 64)
+_PROBE: Final = Key("probe", "0" * 64, ())
 
 
 class Redis:

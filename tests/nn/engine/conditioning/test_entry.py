@@ -30,16 +30,18 @@ def values(draw: st.DrawFn) -> Tensors:
 
 @given(values())
 def test_a_value_survives_to_the_bit(tensors: Tensors) -> None:
-    assert same(decode(key(), encode(key(), tensors)), tensors)
+    one = key(tensors=tuple(tensors))
+    assert same(decode(one, encode(one, tensors)), tensors)
 
 
 @given(values(), st.data())
 def test_no_byte_may_differ(tensors: Tensors, data: st.DataObject) -> None:
-    entry = bytearray(encode(key(), tensors))
+    one = key(tensors=tuple(tensors))
+    entry = bytearray(encode(one, tensors))
     at = data.draw(st.integers(0, len(entry) - 1))
     entry[at] ^= data.draw(st.integers(1, 255))
     with pytest.raises(BadEntry):
-        decode(key(), bytes(entry))
+        decode(one, bytes(entry))
 
 
 def test_every_single_byte_is_covered() -> None:
@@ -54,11 +56,12 @@ def test_every_single_byte_is_covered() -> None:
 
 @given(values(), st.data())
 def test_no_byte_may_be_missing_or_added(tensors: Tensors, data: st.DataObject) -> None:
-    entry = encode(key(), tensors)
+    one = key(tensors=tuple(tensors))
+    entry = encode(one, tensors)
     with pytest.raises(BadEntry):
-        decode(key(), entry[: data.draw(st.integers(0, len(entry) - 1))])
+        decode(one, entry[: data.draw(st.integers(0, len(entry) - 1))])
     with pytest.raises(BadEntry):
-        decode(key(), entry + data.draw(st.binary(min_size=1, max_size=9)))
+        decode(one, entry + data.draw(st.binary(min_size=1, max_size=9)))
 
 
 @given(st.binary(max_size=300))
@@ -70,9 +73,18 @@ def test_foreign_bytes_are_no_entry(data: bytes) -> None:
 
 def test_an_entry_belongs_to_one_key() -> None:
     entry = encode(key(1), value())
-    for other in (key(2), key(1, "spectrum")):
+    for other in (key(2), key(1, "spectrum"), key(1, tensors=("speaker",))):
         with pytest.raises(BadEntry, match="another key"):
             decode(other, entry)
+
+
+def test_an_entry_has_the_tensors_that_its_key_promises() -> None:
+    one = key(tensors=("speaker", "mel", "features"))
+    whole = {name: torch.zeros(2) for name in one.tensors}
+    assert same(decode(one, encode(one, whole)), whole)
+    for wrong in ({}, {"speaker": torch.zeros(2)}, whole | {"extra": torch.zeros(2)}):
+        with pytest.raises(BadEntry, match="other tensors than features, mel, speaker"):
+            decode(one, encode(one, wrong))
 
 
 def test_other_safetensors_files_are_no_entries() -> None:
@@ -89,6 +101,7 @@ def test_the_result_shares_nothing_with_the_bytes_it_was_read_from() -> None:
 
 def test_tensors_need_not_be_contiguous() -> None:
     spectrum = torch.randn(5, 3).T
-    again = decode(key(), encode(key(), {"spectrum": spectrum}))["spectrum"]
+    one = key(tensors=("spectrum",))
+    again = decode(one, encode(one, {"spectrum": spectrum}))["spectrum"]
     assert again.is_contiguous()
     assert again.equal(spectrum)
