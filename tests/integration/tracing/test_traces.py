@@ -12,7 +12,15 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
-from voxswap_client import AsyncClient, AudioChunk, SpeechOptions, VoiceNotFound
+from voxswap_client import (
+    AsyncClient,
+    AudioChunk,
+    SpeechOptions,
+    SwitchVoice,
+    Text,
+    VoiceChanged,
+    VoiceNotFound,
+)
 from voxswap_server.app import running
 from voxswap_server.errors import ConfigError
 from voxswap_server.settings import Settings
@@ -96,6 +104,29 @@ async def test_a_stream_over_grpc_has_a_span_for_each_of_its_stages(tiny_store):
     # The log and the exemplars lead to the same trace.
     assert {line["trace_id"] for line in lines if line.get("method") == STREAM} == {TRACE}
     assert f'trace_id="{TRACE}"' in generate_latest(made.registry).decode()
+
+
+async def switching():
+    yield Text("Good morning to all of you. ")
+    yield SwitchVoice("slate")
+    yield Text("How are you today?")
+
+
+async def test_a_live_stream_is_one_span_with_the_stages_of_all_its_sentences(tiny_store):
+    async with traced(tiny_store) as made:
+        async with AsyncClient(made.address, metadata=[CALLER]) as client:
+            events = [event async for event in client.live_events(switching(), "amber", OPTIONS)]
+    spans = await made.spans()
+    root = of(spans, "voxswap.v1.SpeechService/StreamingSynthesize")
+    mine = [span for span in spans if span.parent and span.parent.span_id == root.context.span_id]
+    assert {trace_id(span) for span in (root, *mine)} == {TRACE}
+    assert {span.attributes["voice"] for span in mine if span.name == "load"} == {"amber", "slate"}
+    assert sum(span.name == "t2s" for span in mine) == 2
+    assert all(span.end_time <= root.end_time for span in mine)
+    (changed,) = [event for event in events if isinstance(event, VoiceChanged)]
+    heard = {event.name: event.attributes for event in root.events}
+    assert heard["voice changed"] == {"voice": "slate", "sample": changed.start_sample}
+    assert "first audio" in heard
 
 
 async def test_the_gateway_opens_spans_too(tiny_store):

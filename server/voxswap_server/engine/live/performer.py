@@ -89,6 +89,7 @@ class Performer:
                 # The weights stay leased until the device thread does not touch them any more.
                 await uninterrupted(asyncio.wrap_future(job.ended))
                 on.metrics.released(on.clock() - cancelled_s, current_trace_id())
+            job.timeline.trace(on.tracing)
 
     def _lines(self, script: Script) -> Iterator[SpeechLine]:
         """Routines that encode the utterances; the front-end runs one ahead."""
@@ -119,7 +120,9 @@ async def performing(
         VoxswapError: it cannot be loaded, or cannot speak what the stream asks for.
     """
     request = replace(stream, voice_id=cast.voice_id, prompt=stream.prompt if first else None)
+    asked_s = services.clock()
     async with services.foresight.networks(request), services.residency.lease(cast.voice_id) as lease:
+        services.tracing.past("load", asked_s, services.clock(), voice=cast.voice_id)
         voice = lease.bundle
         cast.generation, cast.cache_state, cast.load_ms = lease.generation, lease.cache_state, lease.load_ms
         yield Performer(

@@ -135,6 +135,7 @@ class LiveStream:
             self._moved.clear()
             if isinstance(made, VoiceChanged):
                 self._metrics.voice_switched("done")
+                self._on.tracing.event("voice changed", voice=made.voice_id, sample=made.start_sample)
             if not isinstance(made, np.ndarray):
                 yield made
             elif (chunk := self._chunk(await self._pooled(output.push, made))) is not None:
@@ -155,6 +156,7 @@ class LiveStream:
         if not tally.chunks and tally.asked_s is not None:
             tally.ttfa_s = self._on.clock() - tally.asked_s
             self._on.metrics.first_audio(tally.ttfa_s, warm=tally.load_ms == 0, trace_id=current_trace_id())
+            self._on.tracing.event("first audio", ttfa_s=tally.ttfa_s, warm=tally.load_ms == 0)
         self._on.metrics.audio(encoded.samples / self._rate_hz)
         tally.chunks += 1
         return AudioChunk(encoded.data, start, encoded.samples, tally.chunks - 1)
