@@ -15,6 +15,7 @@ I32: Final = ir.IntType(32)
 I64: Final = ir.IntType(64)
 VOID: Final = ir.VoidType()
 FLOATS: Final = ir.PointerType(F32)
+BYTES: Final = ir.PointerType(ir.IntType(8))
 WORDS: Final = ir.PointerType(I64)
 """Pointers are handed over as words of 64 bits: that is how tables of them lie in memory."""
 
@@ -82,6 +83,13 @@ class Emitter:
     def store(self, value: Any, base: Any, offset: Any) -> None:
         place = self.at.bitcast(self.at.gep(base, [offset]), ir.PointerType(value.type))
         self.at.store(value, place, align=_alignment(value.type))
+
+    def prefetch(self, base: Any, offset: Any) -> None:
+        """Asks for the cache line there; any place will do, even one that is not ours."""
+        kinds = (BYTES, I32, I32, I32)
+        reading, soon, data = (ir.Constant(I32, value) for value in (0, 3, 1))
+        place = self.at.bitcast(self.at.gep(base, [offset]), BYTES)
+        self.at.call(external(self.module, "llvm.prefetch.p0", VOID, kinds), (place, reading, soon, data))
 
     def splat(self, value: Any, width: int) -> Any:
         """The same number in every place of a vector."""

@@ -14,6 +14,10 @@ from voxswap_server.nn.native.emitter import F32, FLOATS, I64, Emitter, index, n
 
 KINDS: Final = {"float16": ir.HalfType(), "float32": F32, "int8": ir.IntType(8)}
 """Elements of a matrix, by the name of their dtype."""
+_BYTES: Final = {"float16": 2, "float32": 4, "int8": 1}
+_LINE_BYTES: Final = 64
+_AHEAD: Final = 16
+"""Rows of weights."""
 ROWS: Final = 6
 """Of a tile at most: so many sums fit in registers."""
 _UNROLLED: Final = 4
@@ -114,6 +118,7 @@ def _emit_tile(module: ir.Module, kind: str, rows: int, shape: _Shape) -> Any:
             for offset in range(step):
                 k = at.add(body.index, index(offset))
                 row = at.mul(k, ldw)
+                _announce(emit, w, at.mul(at.add(k, index(_AHEAD)), ldw), kind, vectors * width)
                 parts = [_weights(emit, w, at.add(row, index(v * width)), kind, width) for v in range(vectors)]
                 for m in range(rows):
                     value = emit.splat(emit.load(x, at.add(at.mul(ldx, index(m)), k), F32), width)
@@ -131,6 +136,13 @@ def _emit_tile(module: ir.Module, kind: str, rows: int, shape: _Shape) -> Any:
             total = at.select(at.fcmp_ordered("<", total, lowest), lowest, total)  # what is no number stays none
             emit.store(total, y, at.add(at.mul(ldy, index(m)), place))
     return emit.done()
+
+
+def _announce(emit: Emitter, base: Any, offset: Any, kind: str, columns: int) -> None:
+    """Asks for the stretch of a row that is multiplied a little later: rows lie too far apart to be foreseen."""
+    line = _LINE_BYTES // _BYTES[kind]
+    for column in range(0, columns, line):
+        emit.prefetch(base, emit.at.add(offset, index(column)))
 
 
 def _weights(emit: Emitter, base: Any, offset: Any, kind: str, width: int) -> Any:

@@ -16,7 +16,7 @@ from llvmlite import ir
 from torch import Tensor
 
 from voxswap_server.nn.native.compiler import Compiled, compiled
-from voxswap_server.nn.native.emitter import I32, I64, VOID, WORDS, Emitter, external, index
+from voxswap_server.nn.native.emitter import BYTES, I32, I64, VOID, WORDS, Emitter, external, index
 
 TASK: Final = ir.FunctionType(VOID, (I64, I64, WORDS, WORDS))
 """Of the entry of a task: which thread, of how many, the arguments, the words that the team shares."""
@@ -24,7 +24,6 @@ _ENTRY, _ARGUMENTS, _ARRIVED, _MEETING, _SEMAPHORES = 0, 1, 8, 16, 24
 """Places in the shared words; each that is written while others wait has a cache line of its own."""
 _LINE_WORDS: Final = 8
 _SPINS: Final = 2000
-_BYTES = ir.PointerType(ir.IntType(8))
 
 
 class Team:
@@ -129,9 +128,9 @@ def _serving() -> Compiled:
             semaphore = _semaphore(emit, shared, body.index)
             if call == "sem_init":
                 zero = ir.Constant(I32, 0)
-                emit.at.call(external(module, call, I32, (_BYTES, I32, I32)), (semaphore, zero, zero))
+                emit.at.call(external(module, call, I32, (BYTES, I32, I32)), (semaphore, zero, zero))
             else:
-                emit.at.call(external(module, call, I32, (_BYTES,)), (semaphore,))
+                emit.at.call(external(module, call, I32, (BYTES,)), (semaphore,))
         emit.done()
     return compiled(module)
 
@@ -144,7 +143,7 @@ def _emit_life(module: ir.Module) -> None:
     asleep, awake, work, end = (emit.function.append_basic_block() for _ in range(4))
     at.branch(asleep)
     at.position_at_end(asleep)
-    woken = at.call(external(module, "sem_wait", I32, (_BYTES,)), (_semaphore(emit, shared, number),))
+    woken = at.call(external(module, "sem_wait", I32, (BYTES,)), (_semaphore(emit, shared, number),))
     at.cbranch(at.icmp_signed("==", woken, ir.Constant(I32, 0)), awake, asleep)  # a signal wakes too
     at.position_at_end(awake)
     entry = emit.load(shared, index(_ENTRY), I64)
@@ -159,4 +158,4 @@ def _emit_life(module: ir.Module) -> None:
 
 def _semaphore(emit: Emitter, shared: Any, number: Any) -> Any:
     place = emit.at.add(emit.at.mul(number, index(_LINE_WORDS)), index(_SEMAPHORES))
-    return emit.at.bitcast(emit.at.gep(shared, [place]), _BYTES)
+    return emit.at.bitcast(emit.at.gep(shared, [place]), BYTES)
