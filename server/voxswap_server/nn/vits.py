@@ -215,7 +215,8 @@ class VitsStream:
         speaker: (1, gin, 1)
         noise: of the latent frames.
         speed: > 1 is faster.
-        flow_ahead_frames: as of `FrozenLatents`.
+        flow_ahead_frames: as of `FrozenLatents`. None is half of the flow's reach: what lies further away moved no
+            sample by more than rounding in any network that was measured (docs/STREAMING.md).
     """
 
     def __init__(
@@ -226,7 +227,7 @@ class VitsStream:
         noise: NoiseSource,
         *,
         speed: float = 1.0,
-        flow_ahead_frames: int = 0,
+        flow_ahead_frames: int | None = None,
     ) -> None:
         self._decoder = decoder
         self._phones = phones
@@ -236,7 +237,8 @@ class VitsStream:
         self._text: Tensor | None = None
         # Slow speech has more frames a token; what is held back is counted in tokens.
         hold = max(FADE_FRAMES, ceil(HOLD_FRAMES / speed))
-        self.latents = FrozenLatents(decoder, speaker, hold_frames=hold, flow_ahead_frames=flow_ahead_frames)
+        ahead = decoder.flow_reach // 2 if flow_ahead_frames is None else flow_ahead_frames
+        self.latents = FrozenLatents(decoder, speaker, hold_frames=hold, flow_ahead_frames=ahead)
 
     @property
     def delay_tokens(self) -> int:
