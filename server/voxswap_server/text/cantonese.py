@@ -8,7 +8,7 @@ import re
 
 import ToJyutping
 
-from voxswap_server.text.chinese.normalise import SpokenChinese
+from voxswap_server.text.chinese.normalise import CANTONESE, SpokenChinese
 from voxswap_server.text.lazy import Lazy
 from voxswap_server.text.reading import Reading, Text, parts_of
 
@@ -24,7 +24,7 @@ class CantoneseReader:
     """Reads Cantonese. Resources load at the first text, once; any thread may call it."""
 
     def __init__(self) -> None:
-        self._rules = Lazy(SpokenChinese)
+        self._rules = Lazy(lambda: SpokenChinese(CANTONESE))
 
     def read(self, text: Text, symbols: str, *, spell_out: bool = True) -> Reading:  # noqa: ARG002  # only one alphabet has Cantonese
         normal = self._rules.get().normalise_parts(parts_of(text), spell_out=spell_out)

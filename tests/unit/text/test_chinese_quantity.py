@@ -2,7 +2,7 @@
 
 import pytest
 
-from voxswap_server.text.chinese.normalise import SpokenChinese
+from voxswap_server.text.chinese.normalise import CANTONESE, SpokenChinese
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,8 @@ from voxswap_server.text.chinese.normalise import SpokenChinese
 )
 def test_two_of_something_are_liang(text, spoken):
     assert SpokenChinese().normalise(text)[0] == spoken
+
+
+def test_mandarin_keeps_one_mark_of_a_row_and_cantonese_all():
+    assert SpokenChinese().normalise("好！！～～")[0] == "好!"
+    assert SpokenChinese(CANTONESE).normalise("好！！～～")[0] == "好!!--"

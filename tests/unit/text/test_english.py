@@ -7,14 +7,10 @@ from hypothesis import strategies as st
 from voxswap_server.text.english import EnglishReader
 from voxswap_server.text.english.neural import NeuralSpeller
 from voxswap_server.text.english.normalise import normalise
-from voxswap_server.text.english.numbers import NumberReader
+from voxswap_server.text.english.number_words import LONGEST_DIGITS, cardinal, ordinal
+from voxswap_server.text.english.numbers import spell_out
 from voxswap_server.text.english.words import WordReader
 from voxswap_server.text.symbols import SYMBOLS
-
-
-@pytest.fixture(scope="module")
-def numbers():
-    return NumberReader()
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +47,10 @@ def reader():
         ("£1", "one pound"),
         ("2£", "two pounds"),
         ("1/2", "one half"),
-        ("3/4", "three quarters"),
+        ("3/4", "three fourths"),
+        ("120/80", "one hundred and twenty eightieths"),
+        ("6/1", "six"),
+        ("0/2", "zero halves"),
         ("2/3", "two thirds"),
         ("1/8", "one eighth"),
         ("3rd", "third"),
@@ -60,7 +59,15 @@ def reader():
         ("15:00", "three o'clock p.m."),
         ("5km", "five kilometers"),
         ("1m", "one meter"),
-        ("90km/h", "ninety kilometers per hour"),
+        ("90km/h", "ninety kilometers/h"),
+        ("2.5 million$", "two point five million$"),
+        ("$2.5", "two dollars and fifty cents"),
+        ("1ft and 01m", "one feet and one meter"),
+        ("103rd and 1000th", "one hundred and third and one thousandth"),
+        ("3 - 4 = x", "three minus four Equals x"),
+        ("a  -  -2", "a minusnegative two"),
+        ("so -  no", "so minus no"),
+        ("5.  7", "fifth,  seven"),
         ("20°C", "twenty degrees celsius"),
         ("5mph", "fivemph"),
         ("is -7", "isnegative seven"),
@@ -69,20 +76,55 @@ def reader():
         ("1813-1855", "eighteen thirteen-eighteen fifty-five"),
     ],
 )
-def test_numbers_are_read_by_their_company(numbers, written, spoken):
-    assert numbers.expand(written) == spoken
+def test_numbers_are_read_by_their_company(written, spoken):
+    assert spell_out(written) == spoken
 
 
-def test_a_number_beyond_the_names_is_read_digit_by_digit(numbers):
-    assert numbers.expand("1" * 40) == " ".join(["one"] * 40)
+def test_a_number_beyond_the_names_is_read_digit_by_digit():
+    assert spell_out("1" * 40) == " ".join(["one"] * 40)
+
+
+@pytest.mark.parametrize(
+    ("number", "plain", "joined", "place"),
+    [
+        (0, "zero", "zero", "zeroth"),
+        (12, "twelve", "twelve", "twelfth"),
+        (40, "forty", "forty", "fortieth"),
+        (105, "one hundred five", "one hundred and five", "one hundred and fifth"),
+        (1_005, "one thousand five", "one thousand and five", "one thousand and fifth"),
+        (1_100, "one thousand, one hundred", "one thousand, one hundred", "one thousand, one hundredth"),
+        (
+            2_040_021,
+            "two million, forty thousand twenty-one",
+            "two million, forty thousand and twenty-one",
+            "two million, forty thousand and twenty-first",
+        ),
+        (10**33, "one decillion", "one decillion", "one decillionth"),
+    ],
+)
+def test_whole_numbers_have_names(number, plain, joined, place):
+    assert cardinal(number) == plain
+    assert cardinal(number, "and") == joined
+    assert ordinal(number, "and") == place
+
+
+@given(st.integers(0, 10**LONGEST_DIGITS - 1))
+def test_every_number_that_has_a_name_can_be_said(number):
+    said = cardinal(number)
+    assert "  " not in said
+    assert said.count(",") <= LONGEST_DIGITS // 3
+    assert ordinal(number)[:3] == said[:3] or number < 13
+
+
+def test_numbers_without_a_name_are_refused():
+    for number in (-1, 10**LONGEST_DIGITS):
+        with pytest.raises(ValueError, match="has no name"):
+            cardinal(number)
 
 
 @given(st.text(st.sampled_from("0123456789.,:/-$£%°CkmhsLndthr "), max_size=90))
 def test_no_digit_survives_and_nothing_fails(text):
-    assert not any(char.isdigit() for char in NUMBERS.expand(text))
-
-
-NUMBERS = NumberReader()
+    assert not any(char.isdigit() for char in spell_out(text))
 
 
 @pytest.mark.parametrize(
@@ -99,8 +141,8 @@ NUMBERS = NumberReader()
         ("and -- then", "and  then", ""),
     ],
 )
-def test_text_is_written_as_it_is_spoken(numbers, written, spoken, dropped):
-    assert normalise(written, numbers) == (spoken, frozenset(dropped))
+def test_text_is_written_as_it_is_spoken(written, spoken, dropped):
+    assert normalise(written) == (spoken, frozenset(dropped))
 
 
 @pytest.mark.parametrize(
@@ -115,6 +157,9 @@ def test_text_is_written_as_it_is_spoken(numbers, written, spoken, dropped):
         ("zyl's", "Z IY1 W AY1 EH1 L Z"),
         ("qos's", "K Y UW1 OW1 EH1 S AH0 Z"),
         ("low-latency", "L OW1 L EY1 T AH0 N S IY0"),
+        ("information", "IH2 N F AO2 R M EY1 SH AH0 N"),
+        ("exercises", "EH1 K S ER0 S AY2 Z IH0 Z"),
+        ("json", "JH EY1 S AH0 N"),
     ],
 )
 def test_words_come_from_dictionary_letters_possessive_or_parts(words, word, phones):

@@ -1,81 +1,59 @@
-"""Writes a Chinese text as it is spoken: numbers, dates, units in characters, marks reduced to those the model knows.
+"""Writes a Chinese text as it is spoken: numbers in characters, marks reduced to those the model knows.
 
-Knows nothing of pinyin. Each rule is PaddleSpeech's, as the package `misaki` keeps them (Apache-2.0); their order, and
-the rules that the package lacks (sums, powers, version numbers), are those of the text that the models learnt from.
+Knows nothing of pinyin. Mandarin and Cantonese share the numbers and differ in their marks.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from misaki.zh_normalization import TextNormalizer, chronology, constants, num, phonecode, quantifier
+from misaki.zh_normalization import constants
 from misaki.zh_normalization.char_convert import tranditional_to_simplified
 
+from voxswap_server.text.chinese.quantities import RULES
 from voxswap_server.text.reading import Spoken, meaningful
 
-_MARKS: Final = str.maketrans("：；，。！？\n·、$/—~～", ",,,.!?.,,.,-……")
-_SAME_SOUND: Final = str.maketrans("嗯呣", "恩母")
-_TRAILING_OFF = "\ue000"
-"""Stands for an ellipsis while the rules run, which would drop it; a wave between numbers is theirs to read."""
-_ELLIPSIS = re.compile(r"…|(?<![0-9])[~～]|[~～](?![0-9])")
+_MARKS: Final = str.maketrans("：；，。！？\n·、$", ",,,.!?.,,.")
 _SILENT = re.compile(r"[ —《》【】<>{}()（）#&@“”^_|\\]")
+_SILENT_AFTERWARDS = re.compile(r"[-—《》【】<=>{}()（）#&@“”^_|\\]")
+"""Once the numbers are written, and signs with them."""
 _UNREADABLE = re.compile(r"[^\u4e00-\u9fa5!?…,.\-]+")
 _NOT_CHINESE = re.compile(r"[^\u4e00-\u9fa5]+")
 _REPEATED_MARK = re.compile(r"([!?…,.\-])[!?…,.\-]+")
+_SENTENCE = re.compile(r"(?<=[：、，；。？！,;?!])(?![”’])|(?<=[：、，；。？！,;?!][”’])|\n+")
 
-_POWERS: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹ˣʸⁿ", "0123456789xyn")
-_OPERATORS: Final = {"+": "加", "-": "减", "×": "乘", "÷": "除", "=": "等于"}
-_OPERATOR = re.compile(r"(?<=[0-9A-Za-z⁰¹²³⁴⁵⁶⁷⁸⁹ˣʸⁿ])[+\-×÷=](?=-?[.0-9A-Za-z])")
-
-Rule = Callable[[str], str]
-
-
-def _rule(pattern: re.Pattern[str], write: Callable[[re.Match[str]], str]) -> Rule:
-    return lambda sentence: pattern.sub(write, sentence)
-
-
-def _power(match: re.Match[str]) -> str:
-    digits = match[0].translate(_POWERS)
-    return f"的{num.num2str(digits) if digits.isdigit() else digits}次方"
-
-
-def _version(match: re.Match[str]) -> str:
-    return "点".join(num.verbalize_digit(part) for part in match[0].split("."))
-
-
-def _counted(match: re.Match[str]) -> str:
-    """A number before a measure word; two of something are 两."""
-    number = num.num2str(match[1])
-    return f"{'两' if number == '二' else number}{'多' if match[2] == '+' else match[2] or ''}{match[3]}"
-
-
-_RULES: Final[tuple[Rule, ...]] = (
-    tranditional_to_simplified,
-    lambda sentence: sentence.translate(constants.F2H_ASCII_LETTERS).translate(constants.F2H_DIGITS),
-    _rule(chronology.RE_DATE, chronology.replace_date),
-    _rule(chronology.RE_DATE2, chronology.replace_date2),
-    _rule(chronology.RE_TIME_RANGE, chronology.replace_time),
-    _rule(chronology.RE_TIME, chronology.replace_time),
-    _rule(re.compile(r"(?<=\d)[~～](?=\d)"), lambda _: "至"),
-    _rule(quantifier.RE_TEMPERATURE, quantifier.replace_temperature),
-    quantifier.replace_measure,
-    _rule(_OPERATOR, lambda match: _OPERATORS[match[0]]),
-    _rule(re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹ˣʸⁿ]+"), _power),
-    _rule(num.RE_FRAC, num.replace_frac),
-    _rule(num.RE_PERCENTAGE, num.replace_percentage),
-    _rule(phonecode.RE_MOBILE_PHONE, phonecode.replace_mobile),
-    _rule(phonecode.RE_TELEPHONE, phonecode.replace_phone),
-    _rule(phonecode.RE_NATIONAL_UNIFORM_NUMBER, phonecode.replace_phone),
-    _rule(num.RE_RANGE, num.replace_range),
-    _rule(num.RE_INTEGER, num.replace_negative_num),
-    _rule(re.compile(r"\d+(?:\.\d+){2,}"), _version),
-    _rule(num.RE_DECIMAL_NUM, num.replace_number),
-    _rule(num.RE_POSITIVE_QUANTIFIERS, _counted),
-    _rule(num.RE_DEFAULT_NUM, num.replace_default_num),
-    _rule(num.RE_NUMBER, num.replace_number),
+_GREEK = (
+    "αβγδεζηθικλμνξοπρςστυφχψω",
+    "阿尔法,贝塔,伽玛,德尔塔,艾普西龙,捷塔,依塔,西塔,艾欧塔,喀帕,拉姆达,缪,拗,克西,欧米克伦,派,肉,西格玛,西格玛,套,宇普西龙,服艾,器,普赛,欧米伽",
 )
-"""In the order that the models' text went through."""
+"""Letters and their names in Mandarin."""
+_CAPITALS = "ΓΔΘΛΞΠΣΦΨΩ"
+"""Those that are read; the others look like Latin ones."""
+_NAMES = dict(zip(_GREEK[0], _GREEK[1].split(","), strict=True))
+_SAID: Final = str.maketrans(
+    dict(zip("①②③④⑤⑥⑦⑧⑨⑩/+-×÷=", "一二三四五六七八九十每加减乘除等", strict=True))
+    | _NAMES
+    | {capital: _NAMES[capital.lower()] for capital in _CAPITALS}
+)
+"""What is read of a symbol that no number has taken."""
+_HALF_WIDTH: Final = constants.F2H_ASCII_LETTERS | constants.F2H_DIGITS | constants.F2H_SPACE
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What a language does with the marks of a text."""
+
+    waves: str
+    """What a wave is read as."""
+    same_sound: Mapping[int, int]
+    """Characters that are read as others."""
+    repeats: bool
+    """Whether marks in a row stay."""
+
+
+MANDARIN: Final = Style("…", str.maketrans("嗯呣", "恩母"), repeats=False)
+CANTONESE: Final = Style("-", {}, repeats=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +66,21 @@ class NormalParts:
     dropped: frozenset[str]
 
 
-class SpokenChinese(TextNormalizer):  # type: ignore[misc]  # the package ships no types
-    """The rules in our order. Keeps no state between calls."""
+class SpokenChinese:
+    """The rules of one language. Keeps no state between calls."""
 
-    def normalize_sentence(self, sentence: str) -> str:
-        for rule in _RULES:
-            sentence = rule(sentence)
-        return str(self._post_replace(sentence))
+    def __init__(self, style: Style = MANDARIN) -> None:
+        self._style = style
+        self._waves = str.maketrans("~～", style.waves * 2)
 
     def normalise(self, text: str, *, spell_out: bool = True) -> tuple[str, frozenset[str]]:
         """Returns the text in Chinese characters and `! ? … , . -`, and the meaningful characters that it lost."""
-        kept = _SILENT.sub("", _ELLIPSIS.sub(_TRAILING_OFF, text.replace(_TRAILING_OFF, "")))
-        sentences = self.SENTENCE_SPLITOR.sub(r"\1\n", kept).split("\n")
-        write = self.normalize_sentence if spell_out else tranditional_to_simplified
-        spoken = "".join(write(sentence.strip()) for sentence in sentences)
-        spoken = spoken.replace(_TRAILING_OFF, "…").replace("...", "…").translate(_SAME_SOUND).translate(_MARKS)
+        write = _written if spell_out else tranditional_to_simplified
+        spoken = "".join(write(sentence.strip()) for sentence in _SENTENCE.split(_SILENT.sub("", text).strip()))
+        spoken = spoken.replace("...", "…").translate(self._style.same_sound).translate(_MARKS).translate(self._waves)
         dropped = meaningful("".join(_UNREADABLE.findall(spoken)))
-        return _REPEATED_MARK.sub(r"\1", _UNREADABLE.sub("", spoken)), dropped
+        spoken = _UNREADABLE.sub("", spoken)
+        return spoken if self._style.repeats else _REPEATED_MARK.sub(r"\1", spoken), dropped
 
     def normalise_parts(self, parts: Iterable[str | Spoken], *, spell_out: bool = True) -> NormalParts:
         """The same of a text with given phrases in it. A phrase has at least one Chinese character."""
@@ -119,3 +95,10 @@ class SpokenChinese(TextNormalizer):  # type: ignore[misc]  # the package ships 
                 dropped |= lost
             norm_text += written
         return NormalParts(norm_text, given, dropped)
+
+
+def _written(sentence: str) -> str:
+    sentence = tranditional_to_simplified(sentence).translate(_HALF_WIDTH)
+    for rule in RULES:
+        sentence = rule(sentence)
+    return _SILENT_AFTERWARDS.sub("", sentence.translate(_SAID))

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from nltk.tokenize import TweetTokenizer
 
 from voxswap_server.text.english.normalise import normalise
-from voxswap_server.text.english.numbers import NumberReader
 from voxswap_server.text.english.words import WordReader
 from voxswap_server.text.reading import Reading, Spoken, Text, parts_of
 from voxswap_server.text.symbols import SYMBOLS
@@ -24,7 +23,6 @@ class EnglishReader:
     """Reads English. Resources load at the first text, once; any thread may call it."""
 
     def __init__(self) -> None:
-        self._numbers = NumberReader()
         self._words = WordReader()
 
     def read(self, text: Text, symbols: str, *, spell_out: bool = True) -> Reading:
@@ -45,7 +43,7 @@ class EnglishReader:
                 given = part.phones
                 add(part.phrase, given)
                 continue
-            written, lost = normalise(part, self._numbers, spell_out=spell_out)
+            written, lost = normalise(part, spell_out=spell_out)
             norm_text, dropped = norm_text + written, dropped | lost
             owned = _POSSESSIVE_END.match(written) if given else None
             if owned is not None:

@@ -6,7 +6,7 @@ Knows nothing of phones.
 import re
 import unicodedata
 
-from voxswap_server.text.english.numbers import NumberReader
+from voxswap_server.text.english import numbers
 from voxswap_server.text.reading import meaningful
 
 _ASIAN_STOPS = str.maketrans("。！？", ".!?")
@@ -19,7 +19,7 @@ _INNER_CAPITAL = re.compile(r"(?<!^)(?<!\s)([A-Z])")
 _REPEATED_MARK = re.compile(r"([!?…,.\-\s])[!?…,.\-]+")
 
 
-def normalise(text: str, numbers: NumberReader, *, spell_out: bool = True) -> tuple[str, frozenset[str]]:
+def normalise(text: str, *, spell_out: bool = True) -> tuple[str, frozenset[str]]:
     """Returns the text as it is spoken, and the meaningful characters that it lost.
 
     A capital inside a word is set apart ("NASA" is read by letters, "MacDowell" as two words); after a mark or a
@@ -27,7 +27,7 @@ def normalise(text: str, numbers: NumberReader, *, spell_out: bool = True) -> tu
     """
     text = text.translate(_ASIAN_STOPS)
     if spell_out:
-        text = numbers.expand(text).replace("%", " percent")
+        text = numbers.spell_out(text).replace("%", " percent")
     decomposed = unicodedata.normalize("NFD", text)
     text = "".join(char for char in decomposed if unicodedata.category(char) != "Mn")
     dropped = meaningful("".join(_UNREADABLE.findall(text)))

@@ -6,6 +6,7 @@ Carnegie Mellon's (BSD), the package around it is GPL.
 
 import re
 from collections.abc import Mapping
+from importlib.resources import files
 from types import MappingProxyType
 
 from wordsegment import Segmenter
@@ -16,21 +17,8 @@ from voxswap_server.text.lazy import Lazy
 
 _MISREAD = ("ae", "ai", "ar", "ios", "hud", "os")
 """Abbreviations that the dictionary reads as words; they are spelt out."""
-_TRAINED_OTHERWISE: dict[str, str] = {
-    "american": "AH0 M EH1 R IH0 K AH0 N",
-    "ashes": "AE1 SH IH0 Z",
-    "devoted": "D IH0 V OW1 T AH0 D",
-    "klingon": "K L IH1 NG G AO2 N",
-    "oranges": "AO1 R IH0 N JH IH0 Z",
-    "practice": "P R AE1 K T IH0 S",
-    "president": "P R EH1 Z IH0 D AH0 N T",
-    "several": "S EH1 V ER0 AH0 L",
-    "t-shirt": "T IY1 S ER2 T",
-    "they'll": "DH EH1 L",
-    "twentieth": "T W EH1 N T IY0 EH2 TH",
-    "zero": "Z IY1 R OW0",
-}
-"""Words that the models learnt from an older edition of the dictionary than the packaged one."""
+_OLDER_READINGS = "older_readings.txt"
+"""Beside this file: where the edition of the dictionary that the models learnt from differs from the packaged one."""
 _SPELT_CHARS = 3
 """Unknown words up to this length are read by letters."""
 _POSSESSIVE = re.compile(r"([a-z]+)'s")
@@ -47,9 +35,12 @@ def _load_dictionary() -> Mapping[str, str]:
         word, _, phones = line.partition("#")[0].strip().partition(" ")
         if not word.endswith(")"):  # the other pronunciations are numbered: word(2)
             first.setdefault(word, phones)
-    for word in _MISREAD:
+    for line in (files(__package__) / _OLDER_READINGS).read_text("utf-8").splitlines():
+        word, _, phones = line.partition("#")[0].partition(" ")
+        first[word] = phones
+    for word in ("", *_MISREAD):
         first.pop(word, None)
-    return MappingProxyType(first | _TRAINED_OTHERWISE)
+    return MappingProxyType({word: phones for word, phones in first.items() if phones})
 
 
 def _load_segmenter() -> Segmenter:
