@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.fixtures.engines import asking, engine_over, hear
 from voxswap_server.app import Engine
+from voxswap_server.cli.storing import prompt_import
 from voxswap_server.demo.tiny import build_tiny_store, tiny_prompt
 from voxswap_server.demo.tiny_built_in import write_built_in
 from voxswap_server.demo.tiny_ecapa import write_ecapa
@@ -18,7 +19,7 @@ from voxswap_server.domain import VoiceChanges
 from voxswap_server.engine import built_in
 from voxswap_server.errors import AssetMissing, RequestError
 from voxswap_store.asset_importer import import_assets
-from voxswap_store.built_in import TABLE
+from voxswap_store.built_in import TABLE, install_built_in
 
 
 class Starting(Protocol):
@@ -43,6 +44,21 @@ def starting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Starting:
     return started
 
 
+@pytest.fixture(scope="module")
+def installed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store at which a server was started before. Read only."""
+    store = tmp_path_factory.mktemp("store")
+    with prompt_import(store) as prompts:
+        install_built_in(folder, store, encode_prompt=prompts.encode)
+    return store
+
+
+@pytest.fixture
+def store(installed: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(installed, tmp_path / "store"))
+
+
 async def test_with_nothing_at_all_it_speaks(starting: Starting, tmp_path: Path) -> None:
     async with starting(tmp_path) as engine:
         voices = await engine.library.list_voices()
@@ -60,21 +76,19 @@ async def test_with_nothing_at_all_it_speaks(starting: Starting, tmp_path: Path)
             await engine.library.update_voice("amber", VoiceChanges(description="Mine."))
 
 
-async def test_the_second_start_finds_them_and_settings_switch_them_off(starting: Starting, tmp_path: Path) -> None:
-    async with starting(tmp_path):
-        pass
+async def test_the_second_start_finds_them_and_settings_switch_them_off(starting: Starting, store: Path) -> None:
     with capture_logs() as logs:
-        async with starting(tmp_path) as engine:
+        async with starting(store) as engine:
             assert engine.catalogue.ids() == ("amber", "slate")
-        async with starting(tmp_path, voices={"built_in": False}) as engine:
+        async with starting(store, voices={"built_in": False}) as engine:
             assert engine.catalogue.ids() == ()
     assert not [line for line in logs if "built-in" in line["event"]]
 
 
-async def test_a_voice_of_the_store_wins_and_that_is_told(starting: Starting, tmp_path: Path) -> None:
-    build_tiny_store(tmp_path, {"amber": ("v2", 5)})
+async def test_a_voice_of_the_store_wins_and_that_is_told(starting: Starting, store: Path) -> None:
+    build_tiny_store(store, {"amber": ("v2", 5)})
     with capture_logs() as logs:
-        async with starting(tmp_path) as engine:
+        async with starting(store) as engine:
             assert [entry.built_in for entry in engine.catalogue.entries()] == [False, True]
             assert (await hear(engine.synthesizer, asking("amber", "Good morning."))).pcm.any()
     told = [line for line in logs if "takes the place" in line["event"]]
@@ -94,12 +108,14 @@ async def test_a_damaged_package_is_told_and_hinders_no_other_voice(
     assert [line["log_level"] for line in logs if "cannot be imported" in line["event"]] == ["error"]
 
 
-async def test_one_setting_takes_the_speaker_encoder_of_the_hub(starting: Starting, tmp_path: Path) -> None:
+async def test_one_setting_takes_the_speaker_encoder_of_the_hub(
+    starting: Starting, store: Path, tmp_path: Path
+) -> None:
     write_ecapa(tmp_path / "hub", 7)
-    import_assets(tmp_path / "hub", tmp_path / "store")
+    import_assets(tmp_path / "hub", store)
     clip, found = tiny_prompt(0).audio, {}
     for network in ("", "ecapa_small", "ecapa"):
-        async with starting(tmp_path / "store", speakers={"network": network}) as engine:
+        async with starting(store, speakers={"network": network}) as engine:
             found[network] = await engine.speakers.embed(clip)
     assert found[""] == found["ecapa_small"] != found["ecapa"]
 
