@@ -30,7 +30,12 @@ LIVE = Board(
         Row(
             "Streams",
             (
-                Plot("Live streams", "Open, by server.", COUNT, (Query("voxswap_live_streams_running{@}", "{{instance}}"),)),
+                Plot(
+                    "Live streams",
+                    "Open, by server.",
+                    COUNT,
+                    (Query("voxswap_live_streams_running{@}", "{{instance}}"),),
+                ),
                 Plot(
                     "Switches",
                     "By how they ended; a failed one leaves the old voice speaking.",

@@ -91,6 +91,21 @@ RESIDENCY = Board(
                     SECONDS,
                     quantiles("network_load_seconds", "network", (0.95,)),
                 ),
+                Plot(
+                    "Shared networks gone",
+                    "Evictions and failed loads, by reason.",
+                    PER_SECOND,
+                    (
+                        Query(
+                            "sum by (network, reason) (rate(voxswap_network_evictions_total{@}[~])) or vector(0)",
+                            "{{network}} evicted: {{reason}}",
+                        ),
+                        Query(
+                            "sum by (network, reason) (rate(voxswap_network_load_failures_total{@}[~])) or vector(0)",
+                            "{{network}} failed: {{reason}}",
+                        ),
+                    ),
+                ),
             ),
         ),
     ),
