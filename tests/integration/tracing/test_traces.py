@@ -74,10 +74,9 @@ def trace_id(span):
 
 async def test_a_stream_over_grpc_has_a_span_for_each_of_its_stages(tiny_store):
     with capture_logs(processors=(merge_contextvars,)) as lines:
-        async with traced(tiny_store) as made:
-            async with AsyncClient(made.address, metadata=[CALLER]) as client:
-                async for _ in client.stream(TEXT, "amber", OPTIONS):
-                    pass
+        async with traced(tiny_store) as made, AsyncClient(made.address, metadata=[CALLER]) as client:
+            async for _ in client.stream(TEXT, "amber", OPTIONS):
+                pass
         spans = await made.spans()
     root = of(spans, STREAM)
     assert (root.kind, f"{root.parent.span_id:016x}", root.attributes["rpc.grpc.status"]) == (
@@ -113,9 +112,8 @@ async def switching():
 
 
 async def test_a_live_stream_is_one_span_with_the_stages_of_all_its_sentences(tiny_store):
-    async with traced(tiny_store) as made:
-        async with AsyncClient(made.address, metadata=[CALLER]) as client:
-            events = [event async for event in client.live_events(switching(), "amber", OPTIONS)]
+    async with traced(tiny_store) as made, AsyncClient(made.address, metadata=[CALLER]) as client:
+        events = [event async for event in client.live_events(switching(), "amber", OPTIONS)]
     spans = await made.spans()
     root = of(spans, "voxswap.v1.SpeechService/StreamingSynthesize")
     mine = [span for span in spans if span.parent and span.parent.span_id == root.context.span_id]
@@ -150,9 +148,8 @@ async def test_the_gateway_opens_spans_too(tiny_store):
 
 async def test_requests_without_a_caller_have_traces_of_their_own_and_the_log_names_them(tiny_store):
     with capture_logs(processors=(merge_contextvars,)) as lines:
-        async with traced(tiny_store) as made:
-            async with AsyncClient(made.address) as client:
-                await asyncio.gather(*(client.get_voice(voice) for voice in ("amber", "slate")))
+        async with traced(tiny_store) as made, AsyncClient(made.address) as client:
+            await asyncio.gather(*(client.get_voice(voice) for voice in ("amber", "slate")))
         spans = await made.spans()
     roots = {trace_id(span) for span in spans if span.name.endswith("GetVoice")}
     assert len(roots) == 2
@@ -160,15 +157,14 @@ async def test_requests_without_a_caller_have_traces_of_their_own_and_the_log_na
 
 
 async def test_failures_and_listeners_who_leave_are_told_by_code(tiny_store):
-    async with traced(tiny_store) as made:
-        async with AsyncClient(made.address) as client:
-            with pytest.raises(VoiceNotFound):
-                await client.synthesize("Hello.", "nobody")
-            async with aclosing(client.stream(TEXT * 4, "amber", OPTIONS)) as stream:
-                async for event in stream:
-                    if isinstance(event, AudioChunk):
-                        break
-            assert (await client.health()).serving
+    async with traced(tiny_store) as made, AsyncClient(made.address) as client:
+        with pytest.raises(VoiceNotFound):
+            await client.synthesize("Hello.", "nobody")
+        async with aclosing(client.stream(TEXT * 4, "amber", OPTIONS)) as stream:
+            async for event in stream:
+                if isinstance(event, AudioChunk):
+                    break
+        assert (await client.health()).serving
     spans = await made.spans()
     roots = {span.name.partition("/")[2]: span for span in spans if span.kind is SpanKind.SERVER}
     assert roots.keys() == {"Synthesize", "SynthesizeStream"}
