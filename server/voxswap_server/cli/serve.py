@@ -66,6 +66,8 @@ def check_config(config: Config = None) -> None:
     """
     from voxswap_server.app import listening, secured
     from voxswap_server.auth import open_to_all
+    from voxswap_server.engine.backends import describe as describe_t2s
+    from voxswap_server.engine.backends import placed, strangers
     from voxswap_server.engine.conditioning import describe, problems
     from voxswap_server.engine.device import open_device, usable_cores
     from voxswap_server.settings import load_settings, unknown_variables
@@ -85,6 +87,7 @@ def check_config(config: Config = None) -> None:
             f"voice {voice_id} is to be loaded at the start, but is not in the store"
             for voice_id in sorted({*settings.voices.prewarm, *settings.voices.pin} - present)
         ),
+        *strangers(settings.engine, present),
         *problems(settings.cache),
     ]
     warnings += [
@@ -97,6 +100,7 @@ def check_config(config: Config = None) -> None:
     assets = (f"{state.spec.name}{'' if state.manifest else ' (missing)'}" for state in asset_states(settings.store))
     metrics = f"{settings.metrics.host}:{settings.metrics.port}" if settings.metrics.enabled else "off"
     typer.echo(f"device   {device.device}, {settings.device.precision}, {device.threads} threads")
+    typer.echo(f"T2S      {describe_t2s(settings.engine, placed(device))}")
     typer.echo(f"store    {len(entries)} voices")
     typer.echo(f"networks {', '.join(assets)}")
     typer.echo(f"cache    {describe(settings.cache)}")

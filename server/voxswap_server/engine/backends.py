@@ -1,11 +1,14 @@
 """Which of several ways computes a network.
 
-Knows nothing of networks: names only, as the settings have them.
+Knows nothing of voices' files: names only, as the settings have them.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from voxswap_server.nn.t2s_backends import BackendName, Precision
+from voxswap_server.engine.device import Device
+from voxswap_server.nn.native.team import Team
+from voxswap_server.nn.t2s_backends import BackendName, Placement, Precision, chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +25,31 @@ class EngineConfig:
 
     def precision_of(self, voice_id: str) -> Precision:
         return "int8" if voice_id in self.int8_voices else "exact"
+
+
+def placed(device: Device) -> Placement:
+    """The device as networks see it, with threads for our kernels where they run."""
+    return Placement(device.device, device.dtype, Team(1 if device.is_cuda else device.threads))
+
+
+def describe(config: EngineConfig, placement: Placement) -> str:
+    """What computes T2S, in a few words.
+
+    Raises:
+        RequestError: the device cannot do what the settings ask for.
+    """
+    usual = chosen(config.t2s_backend, placement)
+    if not config.int8_voices:
+        return usual
+    return f"{usual}; {chosen(config.t2s_backend, placement, 'int8')} in 8 bits for {', '.join(config.int8_voices)}"
+
+
+def strangers(config: EngineConfig, present: Iterable[str]) -> list[str]:
+    """Warnings of voices that settings name and the store does not have."""
+    known = set(present)
+    return [
+        f"engine.{field} names {voice_id}, which is not in the store"
+        for field, voices in (("int8_voices", config.int8_voices), ("bf16_voices", config.bf16_voices))
+        for voice_id in voices
+        if voice_id not in known
+    ]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from voxswap_server.domain import Prompt
 from voxswap_server.engine import stored_prompt
-from voxswap_server.engine.backends import EngineConfig
+from voxswap_server.engine.backends import EngineConfig, describe, placed
 from voxswap_server.engine.device import Device, give_back_to_the_system, is_exhausted
 from voxswap_server.engine.memory import TensorSet, copied_to, size_of
 from voxswap_server.engine.networks import load_network, network_dtype, unusable
@@ -34,10 +34,9 @@ from voxswap_server.errors import RequestError, VoiceUnusable
 from voxswap_server.nn.decoder import Decoder
 from voxswap_server.nn.decoders import faster_decoder, in_bfloat16, load_decoder
 from voxswap_server.nn.native.compiler import processor
-from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.specs import spec_of
 from voxswap_server.nn.t2s import T2SConfig
-from voxswap_server.nn.t2s_backends import BACKENDS, Placement, Precision, Stored, TokenModel, chosen
+from voxswap_server.nn.t2s_backends import BACKENDS, Precision, Stored, TokenModel, chosen
 from voxswap_server.nn.vocoder import Vocoder
 from voxswap_store.assets import WEIGHTS, asset_directory, asset_manifest, base_file
 from voxswap_store.blocks import Blocks, converted
@@ -73,14 +72,18 @@ _SPARE_BYTES: Final = 512 << 20
 
 
 class StoreLoader:
-    """Implements `residency.VoiceLoader` over a catalogue and a device."""
+    """Implements `residency.VoiceLoader` over a catalogue and a device.
+
+    Raises:
+        RequestError: the device cannot compute as the config asks for.
+    """
 
     def __init__(self, catalogue: Catalogue, device: Device, config: EngineConfig = _DEFAULTS) -> None:
         self._catalogue = catalogue
         self._device = device
         self._config = config
-        team = Team(1 if device.is_cuda else device.threads)
-        self._placement = Placement(device.device, device.dtype, team)
+        self._placement = placed(device)
+        describe(config, self._placement)  # what cannot be is said now, not with the first voice
         self._verified = _Verified()
         self._blocks = Blocks(_SPARE_BYTES)
 

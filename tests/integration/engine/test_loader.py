@@ -82,7 +82,7 @@ def test_a_voice_in_eight_bits_is_another_part_of_half_the_size(tiny_store):
 def test_a_backend_that_cannot_compute_here_is_refused(tiny_store):
     device = open_device(DeviceConfig(name="cpu", precision="bf16"))
     with pytest.raises(RequestError, match="choose auto or torch"):
-        StoreLoader(Catalogue(tiny_store), device, EngineConfig(t2s_backend="native")).plan("amber")
+        StoreLoader(Catalogue(tiny_store), device, EngineConfig(t2s_backend="native"))
 
 
 def able(monkeypatch, *, brain):
