@@ -44,6 +44,7 @@ from voxswap_server.errors import ConfigError, VoxswapError
 from voxswap_server.exposition import MetricsServer
 from voxswap_server.http.gateway import Services as HttpServices
 from voxswap_server.http.server import HttpServer
+from voxswap_server.http.wyoming import WyomingServer
 from voxswap_server.logs import audit, configure
 from voxswap_server.metrics import Metrics
 from voxswap_server.rpc.server import RpcServer
@@ -88,6 +89,7 @@ class Running:
     rpc: RpcServer
     http: HttpServer | None
     """None without the gateway."""
+    wyoming: WyomingServer | None
     registry: CollectorRegistry
     metrics_url: str
     """"" when metrics are off."""
@@ -123,7 +125,8 @@ async def running(
         )
         await rpc.start()
         http = _gateway(settings, engine, metrics, authenticator, tracing)
-        stack.push_async_callback(_drained, rpc, http)
+        wyoming = _wyoming(settings, engine, metrics)
+        stack.push_async_callback(_drained, rpc, http, wyoming, settings.http.drain_grace_s)
         url = _serve_metrics(settings, registry, authenticator, stack)
         ProcessCollector(registry=registry)
         GCCollector(registry)
@@ -134,7 +137,9 @@ async def running(
         await _make_ready(settings, engine, rpc)
         if http is not None:
             await http.start()
-        yield Running(engine, rpc, http, registry, url)
+        if wyoming is not None:
+            await wyoming.start()
+        yield Running(engine, rpc, http, wyoming, registry, url)
 
 
 async def serve(settings: Settings) -> None:
@@ -154,6 +159,7 @@ async def serve(settings: Settings) -> None:
             address=settings.rpc.address,
             port=server.rpc.port,
             http=server.http.url if server.http else "",
+            wyoming=server.wyoming.port if server.wyoming else None,
             metrics=server.metrics_url,
             device=str(server.engine.device.device),
             voices=len(server.engine.catalogue.ids()),
@@ -264,7 +270,23 @@ def secured(settings: Settings) -> Authenticator:
     """
     for what, address in listening(settings).items():
         require_safe_bind(what, address, settings.security)
+    if settings.http.wyoming.port is not None:
+        _require_open(settings)
     return Authenticator(settings.security.keys_file)
+
+
+def _require_open(settings: Settings) -> None:
+    """The Wyoming protocol has neither keys nor TLS, so it must not be a way around them.
+
+    Raises:
+        ConfigError: it would be.
+    """
+    plain = replace(settings.security, tls_certificate=None, tls_private_key=None, tls_client_ca=None)
+    require_safe_bind("http.wyoming.host", settings.http.wyoming.host, plain)
+    if settings.security.keys_file is not None or settings.security.tls_client_ca is not None:
+        raise ConfigError(
+            "callers have to show a key or a certificate, which the Wyoming protocol cannot: unset http.wyoming.port"
+        )
 
 
 def listening(settings: Settings) -> dict[str, str]:
@@ -305,9 +327,17 @@ def _traced(config: TracingConfig) -> Iterator[Tracing]:
         traced.close()
 
 
-async def _drained(rpc: RpcServer, http: HttpServer | None) -> None:
-    """Both at once: they have the same time."""
-    await asyncio.gather(rpc.drain(), *([http.drain()] if http else []))
+def _wyoming(settings: Settings, engine: Engine, metrics: Metrics) -> WyomingServer | None:
+    if settings.http.wyoming.port is None:
+        return None
+    services = HttpServices(engine.synthesizer, engine.library, engine.residency, engine.live)
+    return WyomingServer(services, settings.http.wyoming, metrics)
+
+
+async def _drained(rpc: RpcServer, http: HttpServer | None, wyoming: WyomingServer | None, grace_s: float) -> None:
+    """All at once: they have the same time."""
+    others = (*([http.drain()] if http else []), *([wyoming.drain(grace_s)] if wyoming else []))
+    await asyncio.gather(rpc.drain(), *others)
 
 
 def _serve_metrics(

@@ -22,6 +22,7 @@ from voxswap_server.http.browsers import Browsers
 from voxswap_server.http.gateway import Services, gateway
 from voxswap_server.http.operations import HttpMetrics, Surroundings
 from voxswap_server.http.panel.config import PanelConfig
+from voxswap_server.http.wyoming import WyomingConfig
 from voxswap_server.tracing import NO_TRACING, Tracing
 
 SETTLE_S = 1
@@ -45,6 +46,7 @@ class HttpConfig:
     """How long running requests may take to end before they are cut off."""
     api_v2: ApiV2Config = field(default_factory=ApiV2Config)
     panel: PanelConfig = field(default_factory=PanelConfig)
+    wyoming: WyomingConfig = field(default_factory=WyomingConfig)
 
 
 class HttpServer:

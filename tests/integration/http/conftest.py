@@ -41,14 +41,14 @@ class Rig:
 
 
 @asynccontextmanager
-async def running(rig=None, authenticator=None, **config):
+async def running(rig=None, authenticator=None, tls=None, verify=True, **config):
     rig = rig or Rig()
     config = HttpConfig(**({"port": 0, "drain_grace_s": 0.0} | config))
     services = Services(rig.synthesizer, rig.library, rig.admin, rig.live)
-    rig.server = HttpServer(services, config, Metrics(rig.registry), authenticator)
+    rig.server = HttpServer(services, config, Metrics(rig.registry), authenticator, tls)
     await rig.server.start()
     try:
-        async with rig.connect() as rig.client:
+        async with rig.connect(verify=verify) as rig.client:
             yield rig
     finally:
         await rig.server.drain()

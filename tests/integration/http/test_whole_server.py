@@ -8,17 +8,20 @@ import urllib.request
 
 import openai
 import pytest
+import pytest_asyncio
 import soundfile
 from grpc import aio
+from websockets.asyncio.client import connect
 
 from voxswap.v1 import audio_pb2, speech_service_pb2, speech_service_pb2_grpc, synthesis_pb2
 from voxswap_server.app import running
 from voxswap_server.settings import Settings
 
 TEXT = "Hello there."
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tiny_store):
     settings = Settings(
         store=tiny_store,
@@ -72,3 +75,60 @@ def old_client(url):
 
 def ask(url, **query):
     return urllib.request.urlopen(f"{url}?{urllib.parse.urlencode(query)}", timeout=60)
+
+
+def frames(socket):
+    """What a WebSocket says until it ends: JSON, and (first sample, audio)."""
+    return [
+        json.loads(frame) if isinstance(frame, str) else (int.from_bytes(frame[:8], "little"), frame[8:])
+        for frame in socket
+    ]
+
+
+async def test_a_live_stream_changes_its_voice(server):
+    await server.engine.residency.load_voice("slate")  # else the text may be at its end before the voice is there
+    url = f"ws{server.http.url.removeprefix('http')}/v1/live"
+    async with connect(url, proxy=None) as socket:
+        for message in (
+            {"type": "config", "voice_id": "amber", "language_code": "en", "seed": 7, "top_k": 5},
+            {"type": "text", "text": "Hello there. "},
+            {"type": "switch_voice", "voice_id": "slate", "at": "next_sentence"},
+            {"type": "text", "text": "Good morning."},
+            {"type": "end"},
+        ):
+            await socket.send(json.dumps(message))
+        heard = frames([frame async for frame in socket])
+    told = [frame for frame in heard if isinstance(frame, dict)]
+    audio = [frame for frame in heard if isinstance(frame, tuple)]
+    assert (told[0]["type"], told[-1]["type"]) == ("started", "done")
+    (changed,) = [message for message in told if message["type"] == "voice_changed"]
+    assert changed["voice_id"] == "slate"
+    assert 0 <= changed["start_sample"] < told[-1]["samples"]
+    assert told[-1]["samples"] == sum(len(pcm) // 2 for _, pcm in audio)
+    assert [start for start, _ in audio] == sorted(start for start, _ in audio)
+
+
+async def test_a_panel_speaks_and_is_cut_to_another_voice(server):
+    url = f"ws{server.http.url.removeprefix('http')}/v1/panel/socket?audio=1"
+    async with connect(url, proxy=None) as socket:
+        for message in (
+            {"action": "switch", "voice": "amber"},
+            {"action": "say", "text": "Good morning to all of you. How are you today?"},
+        ):
+            await socket.send(json.dumps(message))
+        told, samples = [], 0
+        async for frame in socket:
+            if isinstance(frame, bytes):
+                samples += len(frame[8:]) // 2
+                continue
+            told.append(json.loads(frame))
+            if told[-1]["type"] == "sentence" and told[-1]["voice_id"] == "amber":
+                await socket.send(json.dumps({"action": "switch", "voice": "slate"}))
+            if told[-1]["type"] == "line_done":
+                break
+    assert told[-1]["outcome"] == "spoken"
+    voices = [message["voice_id"] for message in told if message["type"] == "sentence"]
+    assert voices[0] == "amber"
+    assert voices[-1] == "slate"
+    assert samples > 0
+    assert not [message for message in told if message["type"] in {"refused", "warning", "error"}]

@@ -9,7 +9,6 @@ from contextlib import aclosing
 
 from voxswap_server.domain import AudioChunk, Notice, SynthesisDone, SynthesisEvent, SynthesisRequest, Synthesizer
 
-
 MOST_EVENTS = 256
 """Of one take that wait to be heard; what makes them waits for room."""
 

@@ -1,0 +1,138 @@
+"""Home Assistant's protocol, spoken by its own client."""
+
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.client import AsyncTcpClient
+from wyoming.error import Error
+from wyoming.info import Describe, Info
+from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, SynthesizeStop, SynthesizeStopped, SynthesizeVoice
+
+from tests.fixtures.fake_engine import STARTED, FakeAdmin, FakeLibrary, FakeSynthesizer, voice_info
+from tests.fixtures.fake_live import FakeLive
+from voxswap_server import errors
+from voxswap_server.domain import Language
+from voxswap_server.http.gateway import Services
+from voxswap_server.http.wyoming import WyomingConfig, WyomingServer
+
+
+class Counts:
+    def __init__(self):
+        self.codes = []
+
+    def request(self, method, code):
+        self.codes.append((method, code))
+
+
+@asynccontextmanager
+async def talking(**config):
+    synthesizer, library = FakeSynthesizer(), FakeLibrary([voice_info("narrator"), voice_info("slate")])
+    services = Services(synthesizer, library, FakeAdmin(), FakeLive())
+    server = WyomingServer(services, WyomingConfig(port=0, **config), Counts())
+    await server.start()
+    try:
+        async with AsyncTcpClient("127.0.0.1", server.port) as client:
+            yield server, client, synthesizer
+    finally:
+        await server.drain(0.0)
+
+
+async def hear(client, last=AudioStop):
+    """Every event until one of a kind."""
+    events = []
+    while not events or not last.is_type(events[-1].type):
+        events.append(await client.read_event())
+        assert events[-1] is not None
+    return events
+
+
+def pcm(events):
+    return np.frombuffer(b"".join(event.payload for event in events if AudioChunk.is_type(event.type)), "<i2")
+
+
+async def test_a_voice_speaks():
+    async with talking() as (server, client, synthesizer):
+        await client.write_event(Synthesize("three small words", SynthesizeVoice(name="slate")).event())
+        events = await hear(client)
+        started = AudioStart.from_event(events[0])
+        assert (started.rate, started.width, started.channels) == (24000, 2, 1)
+        assert pcm(events).size == 36000
+        assert AudioChunk.from_event(events[2]).timestamp == 500
+        assert server.metrics.codes == [("WYOMING synthesize", "OK")]
+        assert synthesizer.released == 1
+
+
+async def test_text_in_pieces_is_spoken_by_the_sentence():
+    async with talking(default_voice="narrator") as (_, client, synthesizer):
+        await client.write_event(SynthesizeStart(SynthesizeVoice(language="en")).event())
+        for piece in ("One sent", "ence. And", " another"):
+            await client.write_event(SynthesizeChunk(piece).event())
+        await client.write_event(Synthesize("One sentence. And another").event())
+        await client.write_event(SynthesizeStop().event())
+        events = await hear(client, SynthesizeStopped)
+        assert [one.text for one in synthesizer.requests] == ["One sentence. ", "And another"]
+        assert {one.voice_id for one in synthesizer.requests} == {"narrator"}
+        assert sum(AudioStop.is_type(event.type) for event in events) == 2
+
+
+async def test_a_language_that_is_named_is_meant():
+    async with talking(default_voice="narrator") as (_, client, synthesizer):
+        await client.write_event(Synthesize("one", SynthesizeVoice(language="ja")).event())
+        await hear(client)
+        assert synthesizer.requests[0].language == Language("ja")
+
+
+async def test_voices_are_listed():
+    async with talking() as (_, client, _):
+        await client.write_event(Describe().event())
+        (program,) = Info.from_event(await client.read_event()).tts
+        assert [voice.name for voice in program.voices] == ["narrator", "slate"]
+        assert program.supports_synthesize_streaming
+
+
+@pytest.mark.parametrize(
+    ("voice", "failure", "code"),
+    [
+        (None, None, "INVALID_REQUEST"),
+        (SynthesizeVoice(name="../x"), None, "INVALID_REQUEST"),
+        (SynthesizeVoice(name="ghost"), None, "VOICE_NOT_FOUND"),
+        (SynthesizeVoice(name="narrator"), errors.EngineError("secret"), "INTERNAL"),
+    ],
+)
+async def test_what_is_refused_is_told_and_the_connection_goes_on(voice, failure, code):
+    async with talking() as (_, client, synthesizer):
+        if failure is not None:
+            synthesizer.failures[STARTED] = failure
+        await client.write_event(Synthesize("one", voice).event())
+        told = Error.from_event((await hear(client, Error))[-1])
+        assert told.code == code
+        assert "secret" not in told.text
+        synthesizer.failures.clear()
+        await client.write_event(Synthesize("one", SynthesizeVoice(name="narrator")).event())
+        await hear(client)
+
+
+async def test_who_goes_away_frees_the_engine():
+    async with talking() as (_, client, synthesizer):
+        synthesizer.endless.add("narrator")
+        await client.write_event(Synthesize("w" * 200, SynthesizeVoice(name="narrator")).event())
+        await client.read_event()
+        await client.disconnect()
+        await synthesizer.until(lambda: synthesizer.released == 1)
+
+
+async def test_what_is_not_the_protocol_ends_the_connection():
+    async with talking() as (_, client, _):
+        client._writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await client._writer.drain()
+        assert await client.read_event() is None
+
+
+async def test_draining_ends_it():
+    async with talking(default_voice="narrator") as (server, client, _):
+        await client.write_event(Describe().event())
+        await client.read_event()
+        assert await server.drain(0.0)
+        assert await client.read_event() is None
