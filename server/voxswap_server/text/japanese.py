@@ -15,7 +15,7 @@ import pyopenjtalk
 from voxswap_server.text.reading import Reading, Spoken, Text, meaningful, parts_of
 from voxswap_server.text.symbols import SYMBOLS, SymbolTable
 
-_WORD = "A-Za-z0-9々\\u3040-\\u30ff\\u4e00-\\u9fff\\uff11-\\uff19\\uff21-\\uff3a\\uff41-\\uff5a\\uff66-\\uff9d"
+_WORD = "A-Za-z\\d々\\u3040-\\u30ff\\u4e00-\\u9fff\\uff11-\\uff19\\uff21-\\uff3a\\uff41-\\uff5a\\uff66-\\uff9d"
 _MARK = re.compile(f"([^{_WORD}])")
 _REPEATED_MARK = re.compile(r"([!?…,.\-])[!?…,.\-]+")
 _MARKS = str.maketrans("：；，。！？\n·、", ",,,.!?.,,")

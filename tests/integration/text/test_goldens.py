@@ -15,7 +15,7 @@ def compare(*arguments):
     return CliRunner().invoke(app, ["parity-text", *map(str, arguments)])
 
 
-@pytest.mark.parametrize("name", ["g2p", "wide", "cuts", "utterances"])
+@pytest.mark.parametrize("name", ["g2p", "wide", "cuts", "utterances", "numbers"])
 def test_every_line_is_upstreams_or_accepted(name):
     result = compare(GOLDENS / f"{name}.jsonl", "--accepted", GOLDENS / "accepted.toml")
     assert result.exit_code == 0, result.output

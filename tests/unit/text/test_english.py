@@ -72,6 +72,8 @@ def reader():
         ("5mph", "fivemph"),
         ("is -7", "isnegative seven"),
         ("1. Open", "first, Open"),
+        ("12. Shut", "twelfth, Shut"),
+        ("22. £6. 1/3. a", "twenty-second, six poundsth, one thirdrd, a"),
         ("4BSD", "fourBSD"),
         ("1813-1855", "eighteen thirteen-eighteen fifty-five"),
     ],

@@ -49,7 +49,10 @@ def read_number(digits: str) -> str:
 
 
 def _list_number(match: re.Match[str]) -> str:
-    return f"{ordinal(int(match[1]), _AND)}, "
+    """A number with a full stop is a place in a row, for the rules below to say."""
+    number = match[1]
+    ending = "th" if number[-2:-1] == "1" else {"1": "st", "2": "nd", "3": "rd"}.get(number[-1], "th")
+    return f"{number}{ending}, "
 
 
 def _time(match: re.Match[str]) -> str:
