@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _ecapa(stages)
     _references(stages)
     _export(stages)
+    _curves(stages)
     options = parser.parse_args(arguments)
     options.run(options)
 
@@ -308,6 +309,19 @@ def _run_references(options: argparse.Namespace) -> None:
         write_sentences(teacher, sentences[: options.count], options.out)
     else:
         write_references(teacher, options.out)
+
+
+def _curves(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("curves", help="how far each training is, as tables and a picture")
+    stage.add_argument("--runs", type=Path, required=True, help="folder that holds those of the stages")
+    stage.add_argument("--out", type=Path, required=True, help="folder")
+    stage.set_defaults(run=_run_curves)
+
+
+def _run_curves(options: argparse.Namespace) -> None:
+    from voxswap_training.curves import write_curves
+
+    print(*write_curves(options.runs, options.out))
 
 
 def _export(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
