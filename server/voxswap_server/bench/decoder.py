@@ -12,7 +12,7 @@ from torch import Tensor
 
 from voxswap_server.bench.options import Options
 from voxswap_server.bench.report import Reference, Row
-from voxswap_server.bench.timing import Sample, Series, interleaved, timed
+from voxswap_server.bench.timing import Clock, Sample, Series, interleaved, timed
 from voxswap_server.bench.voices import VERSION, Workbench, sovits_half
 from voxswap_server.engine.pipeline import PIECE_TOKENS
 from voxswap_server.nn.decoder import Conditioning, Decoder
@@ -48,14 +48,14 @@ class Utterance:
         """(samples,) All of it."""
         return torch.cat(list(self._decoder.synthesize(self._tokens, self._phones, self._conditioning, PhiloxNoise(1))))
 
-    def first_piece(self) -> float:
+    def first_piece(self, clock: Clock = time.perf_counter) -> float:
         """Seconds until the first piece is there."""
-        begin = time.perf_counter()
+        begin = clock()
         pieces = self._decoder.synthesize(
             self._tokens, self._phones, self._conditioning, PhiloxNoise(1), piece_tokens=PIECE_TOKENS
         )
         next(iter(pieces))
-        return time.perf_counter() - begin
+        return clock() - begin
 
 
 @torch.inference_mode()
@@ -66,13 +66,13 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     width = int(converted.config["style"]["out_width"])
     utterance = Utterance(load_decoder(converted.config, converted.tensors), width, tokens)
     work: dict[str, Sample] = {
-        "whole": timed(utterance.decode),
-        "pieces": timed(lambda: utterance.decode(PIECE_TOKENS)),
-        "first": utterance.first_piece,
+        "whole": timed(utterance.decode, clock=options.clock),
+        "pieces": timed(lambda: utterance.decode(PIECE_TOKENS), clock=options.clock),
+        "first": lambda: utterance.first_piece(options.clock),
     }
     if processor().brain:
         rounded = Utterance(_in_bfloat16(converted.config, converted.tensors), width, tokens)
-        work["bf16"] = timed(rounded.decode)
+        work["bf16"] = timed(rounded.decode, clock=options.clock)
     found = interleaved(work, options.rounds)
     whole, pieces = (found[name].map(lambda s: s / utterance.audio_s) for name in ("whole", "pieces"))
     what = f"{utterance.audio_s:.0f} s of audio"

@@ -10,7 +10,7 @@ from typing import Final
 
 import torch
 
-from voxswap_server.bench.timing import Sample, timed
+from voxswap_server.bench.timing import Clock, Sample, timed
 from voxswap_server.engine.device import usable_cores
 
 _BLOCK_BYTES: Final = 256 * 2**20
@@ -32,20 +32,20 @@ def load() -> str:
     return f"{os.getloadavg()[0]:.1f}"
 
 
-def reading(size_bytes: int) -> Sample:
+def reading(size_bytes: int, clock: Clock | None = None) -> Sample:
     """Seconds to read so many bytes of memory once (a sum over a block that no cache holds)."""
     block = torch.ones(max(size_bytes, _BLOCK_BYTES) // 4)
     share = size_bytes / block.nbytes
-    sample = timed(block.sum)
+    sample = timed(block.sum, clock=clock)
     return lambda: sample() * share
 
 
-def copying(size_bytes: int) -> Sample:
+def copying(size_bytes: int, clock: Clock | None = None) -> Sample:
     """Seconds to copy so many bytes from memory to memory."""
     source = torch.ones(max(size_bytes, _BLOCK_BYTES) // 4)
     target = torch.zeros_like(source)
     share = size_bytes / source.nbytes
-    sample = timed(lambda: target.copy_(source))
+    sample = timed(lambda: target.copy_(source), clock=clock)
     return lambda: sample() * share
 
 

@@ -56,6 +56,8 @@ def run(
     conditions = machine.description(options.threads)
     pace = "quick" if options.quick else "whole"
     conditions["run"] = f"{pace}, {options.rounds} interleaved rounds, seeded {options.size} v2 voices"
+    if options.cpu_time:
+        conditions["seconds"] = "of processors, in t2s, decoder and swap; text and requests by the clock on the wall"
     before, rows = machine.load(), []
     with _threads(options.threads), tempfile.TemporaryDirectory(prefix="voxswap-bench-") as folder:
         bench = Workbench(Path(folder), options.size)

@@ -15,7 +15,7 @@ from voxswap_server.bench.engines import Driven, engine_over
 from voxswap_server.bench.machine import copying
 from voxswap_server.bench.options import Options
 from voxswap_server.bench.report import Reference, Row
-from voxswap_server.bench.timing import interleaved, timed
+from voxswap_server.bench.timing import Clock, interleaved, timed
 from voxswap_server.bench.voices import IDS, Workbench
 from voxswap_store.blocks import Blocks
 from voxswap_store.catalogue import Catalogue
@@ -29,7 +29,8 @@ _VOICE: Final = IDS[0]
 class Swaps:
     """What happens to one voice of an engine; every method returns seconds."""
 
-    def __init__(self, on: Driven, files: tuple[Path, ...]) -> None:
+    def __init__(self, on: Driven, files: tuple[Path, ...], clock: Clock = time.perf_counter) -> None:
+        self._clock = clock
         self._on = on
         self._files = files
 
@@ -50,17 +51,17 @@ class Swaps:
     async def _leases(self, count: int) -> float:
         async with self._on.engine.residency.lease(_VOICE):
             pass
-        begin = time.perf_counter()
+        begin = self._clock()
         for _ in range(count):
             async with self._on.engine.residency.lease(_VOICE):
                 pass
-        return (time.perf_counter() - begin) / count
+        return (self._clock() - begin) / count
 
     async def _unloaded(self) -> float:
         await self._on.engine.residency.unload_voice(_VOICE, wait=True)
-        begin = time.perf_counter()
+        begin = self._clock()
         async with self._on.engine.residency.lease(_VOICE):
-            return time.perf_counter() - begin
+            return self._clock() - begin
 
 
 def measure(options: Options, bench: Workbench) -> Iterator[Row]:
@@ -71,15 +72,15 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     checkpoint, _ = bench.checkpoints(0)
     size_bytes = sum(file.stat().st_size for file in files)
     with engine_over(store, options.threads) as on:
-        swaps, blocks = Swaps(on, files), Blocks(2 * size_bytes)
+        swaps, blocks = Swaps(on, files, options.clock), Blocks(2 * size_bytes)
         work = {
-            "copy": copying(size_bytes),
+            "copy": copying(size_bytes, options.clock),
             "resident": swaps.resident,
             "cold": swaps.cold,
             "first": swaps.first,
-            "store": timed(lambda: [load_weights(file, blocks=blocks) for file in files]),
-            "half": timed(lambda: load_weights(files[0], blocks=blocks)),
-            "pickle": timed(lambda: _unpickled(checkpoint)),
+            "store": timed(lambda: [load_weights(file, blocks=blocks) for file in files], clock=options.clock),
+            "half": timed(lambda: load_weights(files[0], blocks=blocks), clock=options.clock),
+            "pickle": timed(lambda: _unpickled(checkpoint), clock=options.clock),
         }
         found = {name: series.map(lambda s: 1e3 * s) for name, series in interleaved(work, options.rounds).items()}
     copy = Reference(f"memcpy of its files' {size_bytes / 1e6:.0f} MB", found["copy"])

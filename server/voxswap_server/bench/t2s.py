@@ -37,9 +37,11 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     """Steps with 250 positions of context each, prefills of 150 positions each, by every backend that runs here."""
     nets = networks(bench, options.threads)
     exact = next(iter(nets))
-    work: dict[str, Sample] = {f"read {name}": reading(step_bytes(net)) for name, net in nets.items()}
-    work |= {f"{name} {rows}": timed(step(net, rows)) for name, net in nets.items() for rows in ROWS}
-    work["singles"] = timed(singles(nets[exact], ROWS[-2]))
+    work: dict[str, Sample] = {f"read {name}": reading(step_bytes(net), options.clock) for name, net in nets.items()}
+    work |= {
+        f"{name} {rows}": timed(step(net, rows), clock=options.clock) for name, net in nets.items() for rows in ROWS
+    }
+    work["singles"] = timed(singles(nets[exact], ROWS[-2]), clock=options.clock)
     found = in_turn(work, options.rounds)
     for name in nets:
         yield from _steps(name, found)
@@ -97,7 +99,9 @@ def _steps(name: str, found: Mapping[str, Series]) -> Iterator[Row]:
 
 def _prefills(nets: Mapping[str, TokenModel], options: Options) -> Iterator[Row]:
     sizes = ROWS[:2] if options.quick else ROWS[:3]
-    work = {f"{name} {rows}": timed(prefill(net, rows)) for name, net in nets.items() for rows in sizes}
+    work = {
+        f"{name} {rows}": timed(prefill(net, rows), clock=options.clock) for name, net in nets.items() for rows in sizes
+    }
     found = in_turn(work, options.rounds)
     for name in nets:
         for rows in sizes:

@@ -12,6 +12,8 @@ from typing import Literal
 
 Sample = Callable[[], float]
 """Does the work once and says what it came to: seconds, or whatever unit its row has."""
+Clock = Callable[[], float]
+"""Seconds, from any moment on."""
 Better = Literal["lower", "higher"]
 
 
@@ -88,15 +90,16 @@ def interleaved(work: Mapping[str, Sample], rounds: int, *, warm_up: bool = True
     return {name: Series(tuple(found)) for name, found in values.items()}
 
 
-def timed(call: Callable[[], object], at_least_s: float = 0.03) -> Sample:
+def timed(call: Callable[[], object], at_least_s: float = 0.03, clock: Clock | None = None) -> Sample:
     """Seconds of one call: the mean of as many in a row as it takes to fill `at_least_s`."""
+    now_s = clock or time.perf_counter
 
     def sample() -> float:
-        begin, calls = time.perf_counter(), 0
+        begin, calls = now_s(), 0
         while True:
             call()
             calls += 1
-            took_s = time.perf_counter() - begin
+            took_s = now_s() - begin
             if took_s >= at_least_s:
                 return took_s / calls
 

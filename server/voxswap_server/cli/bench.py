@@ -20,6 +20,9 @@ def bench(
     size: Annotated[str, typer.Option(help="Of the seeded voices: small or full. Default: full; quick: small.")] = "",
     rounds: Annotated[int, typer.Option(min=0, help=f"0: {_ROUNDS}, or {_QUICK_ROUNDS} if quick.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="Of one network call. 0: one for each core.")] = 0,
+    cpu_time: Annotated[
+        bool, typer.Option("--cpu-time", help="Count processor seconds of t2s, decoder and swap: for busy machines.")
+    ] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the report as Markdown and JSON.")] = False,
     to: Annotated[Path, typer.Option(help="Where --write puts it.")] = Path("docs/benchmarks"),
 ) -> None:
@@ -42,6 +45,7 @@ def bench(
         quick=quick,
         rounds=rounds or (_QUICK_ROUNDS if quick else _ROUNDS),
         threads=threads or usable_cores(),
+        cpu_time=cpu_time,
     )
     names = [name.strip() for name in only.split(",") if name.strip()]
     report = run(options, names, begins=lambda name: typer.echo(f"measuring {name} …", err=True))

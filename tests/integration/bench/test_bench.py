@@ -1,6 +1,8 @@
 """`voxswap bench` for real, on the smallest voices: what it tells follows from work that was done."""
 
 import json
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,13 +50,35 @@ def test_a_brief_run_measures_what_it_names():
     assert step.series.values == pytest.approx([8e3 / ms for ms in same.series.values])
 
 
+def test_processor_seconds_leave_out_what_was_waited_for():
+    clock = replace(BRIEF, cpu_time=True).clock
+    begin = clock()
+    threading.Event().wait(0.2)
+    assert clock() - begin < 0.15
+    copies = copying(1 << 20, clock)
+    assert 0 < copies() < 1
+
+
 def test_the_command_prints_and_writes(tmp_path):
-    arguments = ["bench", "--quick", "--only", "decoder", "--rounds", "1", "--threads", "1", "--write", "--to"]
+    arguments = [
+        "bench",
+        "--quick",
+        "--only",
+        "decoder",
+        "--rounds",
+        "1",
+        "--threads",
+        "1",
+        "--cpu-time",
+        "--write",
+        "--to",
+    ]
     answer = CliRunner().invoke(app, [*arguments, str(tmp_path)])
     assert answer.exit_code == 0, answer.output
     assert TITLES["decoder"] in answer.output
     page, data = (tmp_path / f"small-quick.{ending}" for ending in ("md", "json"))
     assert TITLES["decoder"] in page.read_text("utf-8")
+    assert "of processors" in page.read_text("utf-8")
     assert "t2s" not in {row["measure"] for row in json.loads(data.read_text("utf-8"))["rows"]}
     assert str(Path.home()) not in page.read_text("utf-8") + data.read_text("utf-8")
 
@@ -114,7 +138,7 @@ def test_pieces_say_as_much_as_the_whole():
 
 
 def test_references_are_scaled_to_the_bytes_they_stand_for(monkeypatch):
-    monkeypatch.setattr("voxswap_server.bench.machine.timed", lambda _call: lambda: 2.0)
+    monkeypatch.setattr("voxswap_server.bench.machine.timed", lambda _call, clock: lambda: 2.0)
     monkeypatch.setattr("voxswap_server.bench.machine._BLOCK_BYTES", 4096)
     for reference in (reading, copying):
         assert reference(1024)() == pytest.approx(0.5)

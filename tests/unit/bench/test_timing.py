@@ -80,3 +80,8 @@ def test_a_failure_is_not_a_measurement():
 
     with pytest.raises(OSError, match="gone"):
         interleaved({"a": timed(broken)}, 1)
+
+
+def test_any_clock_will_do():
+    readings = iter((10.0, 10.5, 11.5))
+    assert timed(lambda: None, at_least_s=1.0, clock=lambda: next(readings))() == 0.75
