@@ -58,6 +58,8 @@ def configure(config: LogConfig, stream: TextIO = sys.stdout) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # It tells of every change that it sees; those that mean something are told by whoever asked for them.
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
 
 def _renderers(*, as_json: bool) -> list[Processor]:

@@ -8,6 +8,7 @@ import hmac
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -105,7 +106,9 @@ class Authenticator:
         if self._path is None:
             return
         # The folder, not the file: a replaced file is another one, and mounted secrets change by a link beside it.
-        ticks: AsyncGenerator[object, None] = awatch(self._path.parent, recursive=False, step=SETTLE_MS)
+        ticks: AsyncGenerator[object, None] = awatch(
+            self._path.parent, recursive=False, step=SETTLE_MS, watch_filter=partial(_concerns, self._path.name)
+        )
         async with aclosing(ticks):
             async for _ in ticks:
                 if self._reload(self._path):
@@ -130,3 +133,12 @@ class Authenticator:
         self._keys = keys
         audit("keys reloaded", keys=len(keys.keys), certificates=len(keys.certificates))
         return True
+
+
+def _concerns(name: str, _change: object, path: str) -> bool:
+    """Whether a change in the folder is one of the file: of itself, or of the link that mounted secrets lie behind.
+
+    What else lies there may change all the time: a log, which would tell of its own growing.
+    """
+    changed = Path(path).name
+    return changed == name or changed.startswith("..")

@@ -7,6 +7,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from voxswap_server.auth import EVERY_SCOPE, Authenticator, Credentials, Scope, credentials_of
+from voxswap_server.auth.authenticator import _concerns
 from voxswap_server.auth.keys import Certificate, Keys, create_key, formatted, read_keys, revoke_key
 from voxswap_server.errors import ConfigError, PermissionDenied, Unauthenticated
 
@@ -150,6 +151,23 @@ async def test_a_file_that_became_unusable_leaves_the_last_good_keys(path, lines
         path.with_name("aside").replace(path)
         name = lambda: running.authenticator.authorize(Credentials(key), Scope.SPEAK).name  # noqa: E731
         await running.until(lambda: name() == "renamed")
+
+
+async def test_what_else_happens_in_the_folder_is_no_change(path, lines):
+    key = create_key(path, "panel", {Scope.SPEAK})
+    async with Following(path) as running:
+        for number in range(20):
+            path.with_name("server.log").write_text(f"line {number}")
+        path.with_name("aside").write_text(path.read_text().replace("panel", "renamed"))
+        path.with_name("aside").replace(path)
+        await running.until(lambda: running.authenticator.authorize(Credentials(key), Scope.SPEAK).name == "renamed")
+    assert [line["event"] for line in lines] == ["audit"]
+
+
+def test_only_the_file_and_links_of_mounted_secrets_concern():
+    names = {"keys.toml": True, "..data": True, "..2026_11_21": True, "server.log": False, ".keys.toml.1f": False}
+    for name, concerns in names.items():
+        assert _concerns("keys.toml", None, f"/run/secrets/{name}") is concerns
 
 
 def test_a_bad_reload_is_told_and_changes_nothing(path, lines):
