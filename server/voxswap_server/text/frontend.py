@@ -274,7 +274,9 @@ class TextFrontend:
         plain = _BLANKS.sub(" ", segment)
         if manner.spell_out:
             plain = _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), plain)
-        for language, parts in _grouped(laid_over(self._run_finder.runs(plain, code), manner.lexicon), symbols):
+        found = self._run_finder.runs(plain, code)
+        dropped |= meaningful("".join(Counter(plain) - Counter("".join(text for _, text in found))))
+        for language, parts in _grouped(laid_over(found, manner.lexicon), symbols):
             if isinstance(parts, Spoken):
                 runs.append(Run(language, parts.phrase, parts.phones, None))
                 continue

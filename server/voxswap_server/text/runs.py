@@ -17,12 +17,14 @@ _FILLING = r"[0-9、-〜。！？.!?… ]+"
 _KANA = r"[\u3041-\u3096\u3099\u309a\u30a1-\u30fa\u30fc]"
 _HANGUL = r"[\u1100-\u11ff\u3130-\u318f\uac00-\ud7af]"
 _SCRIPTS = tuple(
-    (language, re.compile(f"({script}+(?:{_FILLING}{script}+)*)"))
+    (language, re.compile(f"({script}+(?:{_FILLING}{script}*)*)"))
     for language, script in (("ja", _KANA), ("ko", _HANGUL))
 )
-_IDEOGRAPH = re.compile(
-    r"[0-9、-〜。！？.!?… /\u2e80-\u2fdf\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+_NOT_CHINESE = re.compile(
+    r"[^0-9、-〜。！？.!?… /\u3400-\u4db5\u4e00-\u9fff"
+    r"\U00020000-\U0002a6df\U0002a700-\U0002ebef\U0002ebf0-\U0002ee5d\U00030000-\U000323af]+"
 )
+"""What is left out of a piece that only its ideographs make Chinese."""
 _STOPS = frozenset(",.!?，。！？")
 
 
@@ -61,7 +63,7 @@ class RunFinder:
         self._detector = LanguageDetector()
 
     def runs(self, text: str, code: str) -> list[tuple[str, str]]:
-        """(language, text) of each run, in order; neighbours have different languages.
+        """(language, text) of each run, in order; neighbours have different languages. Marks and letters may lack.
 
         Args:
             text: one utterance.
@@ -109,7 +111,7 @@ def _joined(pieces: Iterable[Piece]) -> list[Piece]:
 
 
 def _by_script(piece: Piece) -> list[Piece]:
-    """Cuts out kana and Hangul; unknown text that is left is Chinese if it holds an ideograph."""
+    """Cuts out kana and Hangul; of unknown text that is left, what can be Chinese is."""
     parts = [piece]
     for language, pattern in _SCRIPTS:
         parts = [
@@ -117,9 +119,12 @@ def _by_script(piece: Piece) -> list[Piece]:
             for part in parts
             for cut in ([part] if part.language == language else _cut_out(part, language, pattern))
         ]
-    return [
-        Piece("zh", part.text) if part.language == UNKNOWN and _IDEOGRAPH.search(part.text) else part for part in parts
-    ]
+    return [_if_chinese(part) if part.language == UNKNOWN else part for part in parts]
+
+
+def _if_chinese(piece: Piece) -> Piece:
+    text = _NOT_CHINESE.sub("", piece.text)
+    return Piece("zh", text) if text else piece
 
 
 def _cut_out(piece: Piece, language: str, pattern: re.Pattern[str]) -> list[Piece]:

@@ -159,3 +159,10 @@ def test_it_works_without_torch_and_without_a_network():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert not done.stdout
+
+
+def test_letters_that_no_run_kept_are_told(frontend):
+    utterance = frontend.analyse("（é ñ）笑哈哈", "auto", "v2")
+    assert utterance.norm_text == "笑哈哈"
+    assert [notice.code for notice in utterance.notices] == ["CHARACTERS_NOT_READ"]
+    assert "é" in utterance.notices[0].message

@@ -2,7 +2,7 @@
 
 import pytest
 
-from voxswap_server.text.detector import Piece
+from voxswap_server.text.detector import UNKNOWN, Piece
 from voxswap_server.text.runs import RunFinder, _by_script, _name_numbers, _name_unknown
 
 
@@ -80,3 +80,16 @@ def test_unknown_text_joins_what_is_before_it_or_else_after():
     assert _name_unknown([Piece("en", "a "), Piece("x", "żó")]) == [Piece("en", "a żó")]
     assert _name_unknown([Piece("x", "żó "), Piece("ko", "배")]) == [Piece("ko", "żó 배")]
     assert _name_unknown([Piece("x", "żó")]) == [Piece("zh", "żó")]
+
+
+def test_of_unknown_text_only_what_can_be_chinese_is_kept():
+    assert _by_script(Piece(UNKNOWN, "é（笑）哈，哈。")) == [Piece("zh", "笑哈哈。")]
+    assert _by_script(Piece(UNKNOWN, "é（ñ）")) == [Piece(UNKNOWN, "é（ñ）")]
+
+
+def test_marks_after_kana_belong_to_it():
+    assert _by_script(Piece("zh", "他说こんにちは。然后")) == [
+        Piece("zh", "他说"),
+        Piece("ja", "こんにちは。"),
+        Piece("zh", "然后"),
+    ]
