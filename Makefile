@@ -11,7 +11,7 @@ WITH ?=
 JUDGES := .judges
 SRC := server client model_store proto training tests bench deploy
 
-.PHONY: setup demo test test-all test-system check parity parity-text bench peers evaluate-builtin dashboards proto lint type imports fmt
+.PHONY: setup demo test test-all test-system check parity parity-text bench peers screenshots evaluate-builtin dashboards proto lint type imports fmt
 
 setup: $(STAMP)
 
@@ -83,6 +83,9 @@ bench: setup
 
 peers: setup .peers/cpufast
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.peers .peers/cpufast --to docs/benchmarks
+
+screenshots: setup
+	$(BIN)/python bench/screenshots.py docs/images
 
 # The judges stay out of the server's environment: they are read from a folder of their own.
 $(JUDGES): bench/judges.txt | setup

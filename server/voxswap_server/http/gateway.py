@@ -20,6 +20,7 @@ from voxswap_server.http.events import Events
 from voxswap_server.http.live.channel import Live
 from voxswap_server.http.openai import OpenAi
 from voxswap_server.http.operations import Answer, Endpoint, Surroundings, told
+from voxswap_server.http.pages.routes import page_routes
 from voxswap_server.http.panel.config import PanelConfig
 from voxswap_server.http.panel.sessions import Sessions
 from voxswap_server.http.panel.surface import Panel
@@ -62,6 +63,7 @@ def gateway(
     )
     channels = (*Events(services.admin).channels(), *Live(services.live).channels(), *board.channels())
     routes: list[BaseRoute] = [
+        *page_routes(around),
         *(Route(operation.path, Endpoint(operation, around)) for operation in operations),
         *(WebSocketRoute(channel.path, SocketEndpoint(channel, around)) for channel in channels),
     ]
