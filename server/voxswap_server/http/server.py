@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import uvicorn
@@ -25,6 +25,8 @@ from voxswap_server.http.panel.config import PanelConfig
 from voxswap_server.http.wyoming import WyomingConfig
 from voxswap_server.tracing import NO_TRACING, Tracing
 
+DATE_S = 1.0
+"""How old the date of an answer may be."""
 SETTLE_S = 1
 """After the last request: time for answers to leave before their connections are cut."""
 
@@ -114,18 +116,30 @@ class HttpServer:
         """No new work, then the end of running work, then stop. False if some work was cut off."""
         finished = await self._door.close(self._config.drain_grace_s)
         await self._gateway.close()
-        self._server.should_exit = True
+        self._server.leave()
         if self._running is not None:
             await self._running
         return finished
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves signals to the process, and says when it listens."""
+    """Leaves signals to the process, says when it listens, and sleeps while nothing is asked of it."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Ends `serve` in order."""
+        self.should_exit = True
+        self._leaving.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # 0: the tick that brings the date of the answers up to date
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DATE_S):
+                    await self._leaving.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -19,7 +19,8 @@ SPEECH = "POST /v1/audio/speech"
 
 @pytest.fixture
 async def client(rig):
-    async with openai.AsyncOpenAI(base_url=f"{rig.server.url}/v1", api_key="none", max_retries=0) as client:
+    how = {"http_client": rig.connect(), "max_retries": 0}
+    async with openai.AsyncOpenAI(base_url=f"{rig.server.url}/v1", api_key="none", **how) as client:
         yield client
 
 
