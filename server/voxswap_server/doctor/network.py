@@ -73,6 +73,8 @@ def _ports(settings: Settings) -> dict[str, tuple[str, int]]:
         ports["gRPC"] = (host.strip("[]"), int(port))
     if settings.http.port is not None:
         ports["HTTP"] = (settings.http.host, settings.http.port)
+    if settings.http.wyoming.port is not None:
+        ports["Wyoming"] = (settings.http.wyoming.host, settings.http.wyoming.port)
     if settings.metrics.enabled:
         ports["metrics"] = (settings.metrics.host, settings.metrics.port)
     return ports

@@ -84,6 +84,9 @@ def test_an_address_that_is_taken_is_a_problem(tiny_store):
         severities, said = found("addresses", Settings(store=tiny_store, **taken))
     assert severities == {Severity.PROBLEM, Severity.GOOD}
     assert f"gRPC: 127.0.0.1:{port} cannot be bound" in said
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        wyoming = {"wyoming": {"port": other.getsockname()[1]}}
+        assert "Wyoming: 127.0.0.1" in found("addresses", Settings(store=tiny_store, http=wyoming, **QUIET))[1]
     unix = Settings(store=tiny_store, rpc={"address": "unix:/run/voxswap"}, metrics={"port": 0})
     assert found("addresses", unix)[0] == {Severity.GOOD}
 
