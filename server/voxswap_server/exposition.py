@@ -4,6 +4,7 @@ Knows nothing of what the numbers mean, and of keys only that somebody else judg
 """
 
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
@@ -13,9 +14,12 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from voxswap_server.errors import PermissionDenied, Unauthenticated
+
+log = structlog.get_logger(__name__)
 
 Headers = Sequence[tuple[str, str]]
 Admit = Callable[[Headers], object]
@@ -115,7 +119,10 @@ class _Server(ThreadingMixIn, WSGIServer):
         return connection, address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A scraper that hangs up, or knows no TLS, is no news of ours."""
+        """A scraper that hangs up, or knows no TLS, is no news; anything else is ours."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            log.error("metrics failed", exc_info=error)
 
 
 class _Server6(_Server):

@@ -7,7 +7,7 @@ import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -72,8 +72,9 @@ async def _show(console: Console, root: Path, output: Path) -> None:
     began_s = time.perf_counter()
     console.print(f"[bold]1.[/] {await asyncio.to_thread(_bring_voices, root)}")
     console.print(f"   {', '.join(VOICES)}: ready after {time.perf_counter() - began_s:.1f} s")
-    changes = {"rpc": {"address": "127.0.0.1:0"}, "metrics": {"enabled": True, "port": 0}}
-    settings = load_settings(store=root, voices={"built_in": True}, **changes)
+    ports = {"rpc": {"address": "127.0.0.1:0"}, "metrics": {"enabled": True, "port": 0}}
+    changes: dict[str, Any] = {"store": root, "voices": {"built_in": True}} | ports
+    settings = load_settings(**changes)
     async with running(settings) as server, AsyncClient(f"127.0.0.1:{server.rpc.port}") as client:
         console.print(f"[bold]2.[/] A server listens on 127.0.0.1:{server.rpc.port}; metrics: {server.metrics_url}")
         turns = [await _turn(client, index, *line, output) for index, line in enumerate(SCRIPT, 1)]
