@@ -118,7 +118,7 @@ class _Server(ThreadingMixIn, WSGIServer):
             connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         return connection, address
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver names them
         """A scraper that hangs up, or knows no TLS, is no news; anything else is ours."""
         error = sys.exception()
         if not isinstance(error, OSError):
