@@ -14,9 +14,9 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from voxswap_server.canonical import SpeechOnRecord
 from voxswap_server.domain import (
     AudioChunk,
-    CacheState,
     Notice,
     StreamStarted,
     SynthesisDone,
@@ -80,14 +80,10 @@ class Speaking:
     async def _events(self, asked: SynthesisRequest) -> AsyncGenerator[SynthesisEvent, None]:
         """What the engine says, told to the log on its way."""
         annotate(voice=asked.voice_id, text_chars=len(asked.text))
-        rate_hz = 1
+        record = SpeechOnRecord()
         async with aclosing(self._synthesizer.synthesize(asked)) as events:
             async for event in events:
-                if isinstance(event, StreamStarted):
-                    rate_hz = event.sample_rate_hz
-                    annotate(swap=event.cache_state is not CacheState.DEVICE, load_s=event.load_ms / 1e3)
-                elif isinstance(event, SynthesisDone):
-                    annotate_done(event, rate_hz)
+                record.show(event)
                 yield event
 
 
@@ -165,17 +161,6 @@ class _ServerSent:
 
 def sse(data: Mapping[str, Any]) -> bytes:
     return f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
-
-
-def annotate_done(done: SynthesisDone, rate_hz: int) -> None:
-    annotate(
-        utterances=done.utterances,
-        audio_s=done.samples / rate_hz,
-        ttfa_s=done.ttfa_ms / 1e3,
-        rtf=done.rtf,
-        queue_s=done.queue_ms / 1e3,
-        underrun_s=done.underrun_ms / 1e3,
-    )
 
 
 def note(call: Call, event: SynthesisEvent) -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from voxswap.v1 import speech_service_pb2, speech_service_pb2_grpc, synthesis_pb2
+from voxswap_server.canonical import SpeechOnRecord
 from voxswap_server.domain import (
     AudioChunk,
     AudioEncoding,
-    CacheState,
     Notice,
     StreamStarted,
     SynthesisDone,
@@ -81,16 +81,13 @@ class SpeechServicer(speech_service_pb2_grpc.SpeechServiceServicer):
 
     async def _told(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         """What the engine says, told to the log and the metadata on its way."""
-        rate_hz = 1
+        record = SpeechOnRecord()
         try:
             async with aclosing(events):
                 async for event in events:
+                    record.show(event)
                     if isinstance(event, StreamStarted):
-                        rate_hz = event.sample_rate_hz
                         current_call().headers[CACHE_STATE_KEY] = event.cache_state
-                        annotate(swap=event.cache_state is not CacheState.DEVICE, load_s=event.load_ms / 1e3)
-                    elif isinstance(event, SynthesisDone):
-                        _annotate_done(event, rate_hz)
                     yield event
         except RequestError as error:
             error.field = speech.field_path(error)
@@ -100,17 +97,6 @@ class SpeechServicer(speech_service_pb2_grpc.SpeechServiceServicer):
 def _to_synthesis(text: str, config: synthesis_pb2.SpeechConfig, *, unary: bool) -> SynthesisRequest:
     call = current_call()
     return speech.to_synthesis(text, config, request_id=call.request_id, deadline_s=call.deadline_s, unary=unary)
-
-
-def _annotate_done(done: SynthesisDone, rate_hz: int) -> None:
-    annotate(
-        utterances=done.utterances,
-        audio_s=done.samples / rate_hz,
-        ttfa_s=done.ttfa_ms / 1e3,
-        rtf=done.rtf,
-        queue_s=done.queue_ms / 1e3,
-        underrun_s=done.underrun_ms / 1e3,
-    )
 
 
 async def responses(

@@ -7,13 +7,13 @@ and messages no faster than the engine does.
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from voxswap_server.domain import AudioChunk, StreamStarted, SynthesisDone
+from voxswap_server.canonical import SpeechOnRecord
+from voxswap_server.domain import AudioChunk
 from voxswap_server.domain_live import LiveMessage, LiveSynthesizer
 from voxswap_server.errors import Cancelled
 from voxswap_server.http.calls import Call
 from voxswap_server.http.live import messages
 from voxswap_server.http.sockets import Channel, Socket
-from voxswap_server.http.speaking import annotate_done
 from voxswap_server.logs import annotate
 
 
@@ -31,16 +31,13 @@ class Live:
         first = messages.read(await heard(socket))
         config = messages.to_config(first, request_id=call.request_id, deadline_s=call.deadline_s)
         annotate(voice=config.speech.voice_id)
-        rate_hz = 1
+        record = SpeechOnRecord()
         async with aclosing(self._synthesizer.live(config, said(socket))) as events:
             async for event in events:
+                record.show(event)
                 if isinstance(event, AudioChunk):
                     await socket.send(messages.frame_of(event))
                     continue
-                if isinstance(event, StreamStarted):
-                    rate_hz = event.sample_rate_hz
-                elif isinstance(event, SynthesisDone):
-                    annotate_done(event, rate_hz)
                 await socket.tell(messages.told(event))
 
 
