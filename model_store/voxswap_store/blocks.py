@@ -51,6 +51,11 @@ class Blocks:
         weakref.finalize(exported, self._back, area).atexit = False
         return torch.from_numpy(exported)
 
+    def clear(self) -> None:
+        """Gives the system what nobody uses."""
+        with self._lock:
+            self._spare.clear()
+
     def _used(self, size_bytes: int) -> mmap.mmap | None:
         """The shortest spare stretch that fits."""
         with self._lock:

@@ -126,6 +126,7 @@ class StoreLoader:
             value = self._network(source) if isinstance(source, _NetworkSource) else self._file(source)
         except (MemoryError, RuntimeError) as error:
             if is_exhausted(error):
+                self._blocks.clear()
                 raise DeviceOutOfMemory from error
             raise
         return LoadedPart(part.key, value, size_of(value))

@@ -14,11 +14,13 @@ from voxswap_server.engine.backends import EngineConfig
 from voxswap_server.engine.device import DeviceConfig, open_device
 from voxswap_server.engine.loader import StoreLoader
 from voxswap_server.engine.residency import ResidencyConfig, ResidencyManager
+from voxswap_server.engine.residency.contract import DeviceOutOfMemory
 from voxswap_server.errors import RequestError
 from voxswap_server.nn.native.compiler import Processor
 from voxswap_server.nn.specs import spec_of
 from voxswap_server.nn.t2s import T2S
 from voxswap_server.nn.t2s_native import NativeT2S
+from voxswap_store.blocks import LARGE_BYTES
 from voxswap_store.catalogue import Catalogue
 
 
@@ -134,3 +136,17 @@ def test_bfloat16_is_refused_to_a_voice_whose_waveform_a_vocoder_makes(tiny_stor
     device = open_device(DeviceConfig(name="cpu"))
     with pytest.raises(RequestError, match=r"cannot be one of engine\.bf16_voices"):
         StoreLoader(Catalogue(tiny_store), device, EngineConfig(bf16_voices=("amber",))).plan("amber")
+
+
+def test_a_full_machine_gets_back_what_was_kept_for_later(tiny_store, monkeypatch):
+    loader = StoreLoader(Catalogue(tiny_store), open_device(DeviceConfig(name="cpu")))
+    loader._blocks.take(LARGE_BYTES).fill_(1)
+    assert loader._blocks.spare_bytes == LARGE_BYTES
+
+    def full(*_: object, **__: object):
+        raise MemoryError
+
+    monkeypatch.setattr("voxswap_server.engine.loader.load_weights", full)
+    with pytest.raises(DeviceOutOfMemory):
+        loader.load_part(loader.plan("amber").parts[0])
+    assert loader._blocks.spare_bytes == 0

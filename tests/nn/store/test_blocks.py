@@ -5,7 +5,7 @@ import gc
 import pytest
 import torch
 
-from voxswap_store.blocks import LARGE_BYTES, Blocks, views
+from voxswap_store.blocks import LARGE_BYTES, Blocks, converted, views
 
 SIZE = LARGE_BYTES + 4096
 
@@ -42,6 +42,14 @@ def test_no_more_is_kept_than_allowed():
     assert nothing.spare_bytes == 0
 
 
+def test_what_is_kept_may_be_given_back():
+    blocks = Blocks(keep_bytes=SIZE)
+    blocks.take(SIZE).fill_(1)
+    assert blocks.spare_bytes == SIZE
+    blocks.clear()
+    assert blocks.spare_bytes == 0
+
+
 def test_neighbours_do_not_share_memory():
     blocks = Blocks(keep_bytes=4 * SIZE)
     one, other = blocks.take(SIZE).fill_(1), blocks.take(SIZE).fill_(2)
@@ -72,3 +80,10 @@ def test_views_fill_one_block_without_holes_and_begin_on_cache_lines():
     places = {name: tensor.data_ptr() - min(storages) for name, tensor in tensors.items() if tensor.numel()}
     assert places["matrix"] % 64 == places["row"] % 64 == 0
     assert sorted(places.values()) == [0, 256, 384, 396]
+
+
+def test_copies_of_one_dtype_lie_in_one_block():
+    tensors = {"half": torch.randn(3, 5).half(), "whole": torch.randn(16)}
+    made = converted(tensors, torch.bfloat16, Blocks())
+    assert all(torch.equal(made[name], tensor.bfloat16()) for name, tensor in tensors.items())
+    assert {tensor.untyped_storage().nbytes() for tensor in made.values()} == {2 * 31}
