@@ -16,7 +16,7 @@ from voxswap_server.domain import (
     SynthesisRequest,
     TimestampKind,
 )
-from voxswap_server.errors import BadReferenceAudio, RequestError
+from voxswap_server.errors import BadReferenceAudio, NotBuilt, RequestError
 from voxswap_server.limits import MAX_AUXILIARY
 from voxswap_server.rpc.convert.fields import Fields, checked
 from voxswap_server.rpc.convert.language import to_language
@@ -70,7 +70,6 @@ FIELD_PATHS: Mapping[str, str] = {
     "sample_rate_hz": "config.audio_config.sample_rate_hertz",
     "sample_steps": "config.sample_steps",
     "speaking_rate": "config.audio_config.speaking_rate",
-    "super_sampling": "config.super_sampling",
     "prompt": "config.prompt",
     "prompt.audio": "config.prompt.reference_audio",
     "prompt.auxiliary": "config.prompt.auxiliary_audio",
@@ -100,12 +99,16 @@ def to_synthesis(
 
     Raises:
         InvalidFields: lists everything that is wrong.
+        NotBuilt: it asks for something that this release cannot do.
     """
     with checked() as fields:
         if not text.strip():
             fields.reject("text", "holds nothing that could be spoken")
-        asked = to_speech(fields, config)
-    return replace(asked, request_id=request_id, text=text, deadline_s=deadline_s, unary=unary)
+        request = replace(
+            to_speech(fields, config), request_id=request_id, text=text, deadline_s=deadline_s, unary=unary
+        )
+    refuse_unbuilt(config)
+    return request
 
 
 def to_speech(fields: Fields, config: synthesis_pb2.SpeechConfig) -> SynthesisRequest:
@@ -136,8 +139,17 @@ def to_speech(fields: Fields, config: synthesis_pb2.SpeechConfig) -> SynthesisRe
             for index, kind in enumerate(config.timestamp_types)
         ),
         exact=config.exact,
-        super_sampling=config.super_sampling,
     )
+
+
+def refuse_unbuilt(config: synthesis_pb2.SpeechConfig) -> None:
+    """Raises: NotBuilt, the config asks for something that this release cannot do."""
+    asked = {
+        "super_sampling": config.super_sampling,
+    }
+    unbuilt = [f"config.{name}" for name, used in asked.items() if used]
+    if unbuilt:
+        raise NotBuilt(f"this release cannot do {', '.join(unbuilt)} yet; leave it unset")
 
 
 def _to_pronunciations(fields: Fields, config: synthesis_pb2.SpeechConfig) -> tuple[Pronunciation, ...]:
