@@ -1,12 +1,15 @@
 """Live sessions of both clients and the command, over a real connection to a fake engine."""
 
 import asyncio
+import queue
 
 import pytest
 from typer.testing import CliRunner
 
 from voxswap_client import (
     AudioChunk,
+    AudioEncoding,
+    LiveSession,
     StreamStarted,
     SwitchPoint,
     SynthesisDone,
@@ -14,6 +17,7 @@ from voxswap_client import (
     VoiceChanged,
     VoiceNotFound,
 )
+from voxswap_client.cli.live import Clockwork
 from voxswap_server.cli.main import app
 from voxswap_server.domain_live import (
     CancelUtterance,
@@ -128,3 +132,20 @@ def test_a_warning_is_shown_and_an_unknown_voice_ends_the_command(server, comman
     result, file = command("Hello\n", "--voice", "nobody")
     assert result.exit_code == 2
     assert not file.exists()
+
+
+def test_a_player_is_followed_by_the_clock():
+    told = queue.SimpleQueue()
+
+    class Session(LiveSession):
+        def playhead(self, sample):
+            told.put(sample)
+
+    clock = Clockwork(Session())
+    clock.heard(StreamStarted("r", "narrator", AudioEncoding.WAV, 1000, 1, 1, "device", 0.0, 7))
+    assert told.get(timeout=10) == 0  # nothing was sent, so nothing is heard
+    clock.heard(AudioChunk(b"", 0, 50, 0))
+    while (played := told.get(timeout=10)) < 50:
+        assert played >= 0
+    assert played == 50  # never beyond what was sent
+    clock.heard(SynthesisDone(50, 1.0, 0.1, 0.0, 0.0, 1, 1))

@@ -1,9 +1,15 @@
 """What of the text the listener has heard. Knows nothing of messages, voices or synthesis."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from voxswap_server.engine.live.take import Sentence, Take
+
+_WORD = re.compile("[\u3040-\u30ff\u3400-\u9fff]|[^\\W\u3040-\u30ff\u3400-\u9fff]+")
+_CHARS_PER_S = 20.0
+_BETWEEN_WORDS_S = 0.12
+"""Rough rates of speech: English at 160 words a minute, Chinese at 6 characters a second."""
 
 
 @dataclass(slots=True)
@@ -12,6 +18,8 @@ class Placed:
 
     take: Take
     start_sample: int
+    rate_hz: int
+    """Of the stream."""
     cut_sample: int | None = None
     """Of the stream, where another voice took over."""
 
@@ -25,19 +33,31 @@ class Placed:
         if self.heard_whole(heard_samples):
             return len(self.take.sentence.text)
         last = heard_samples if self.cut_sample is None else min(heard_samples, self.cut_sample)
-        return max(
-            (word.end_char for word in self.take.words if self.start_sample + word.end_sample <= last), default=0
-        )
+        take, position = self.take, last - self.start_sample
+        if not take.is_aligned and position > take.utterance_end:
+            return self._estimated((position - take.utterance_end) / self.rate_hz)
+        return max((word.end_char for word in take.words if word.end_sample <= position), default=0)
+
+    def _estimated(self, seconds: float) -> int:
+        """As far as people usually speak in so much time, of the utterance whose words are not placed yet."""
+        done = self.take.words[-1].end_char if self.take.words else 0
+        for word in _WORD.finditer(self.take.sentence.text, max(done, self.take.start_char)):
+            seconds -= (len(word[0]) / _CHARS_PER_S + _BETWEEN_WORDS_S) / self.take.speaking_rate
+            if seconds < 0:
+                break
+            done = word.end()
+        return done
 
 
 @dataclass(slots=True)
 class Programme:
     """Takes in the order of their sending, of the sentences that are not wholly heard."""
 
+    rate_hz: int
     placed: list[Placed] = field(default_factory=list)
 
     def place(self, take: Take, start_sample: int) -> None:
-        self.placed.append(Placed(take, start_sample))
+        self.placed.append(Placed(take, start_sample, self.rate_hz))
 
     def cut(self, sample: int) -> None:
         """The last take goes no further than this sample of the stream."""

@@ -33,6 +33,11 @@ class Hold:
         """The voice, once it is ready."""
         return self.ready.result()
 
+    @property
+    def ended(self) -> bool:
+        """The voice went back, or never came."""
+        return self._task.done()
+
     def begin(self, take: Coroutine[Any, Any, None]) -> Task:
         """Starts a take; cancelling the task stops it."""
         task = asyncio.create_task(take)

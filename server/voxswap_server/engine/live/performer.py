@@ -16,6 +16,7 @@ from voxswap_server.engine.live.take import Cast, Take
 from voxswap_server.engine.parameters import Parameters, resolve
 from voxswap_server.engine.residency.contract import Lease
 from voxswap_server.engine.speaking import LookAhead, SpeechLine, speak
+from voxswap_server.engine.super_sampling import super_sampled
 from voxswap_server.engine.synthesizer import Services
 from voxswap_server.engine.uninterrupted import uninterrupted
 from voxswap_server.engine.voice import Voice
@@ -41,10 +42,11 @@ class Performer:
 
     @property
     def rate_hz(self) -> int:
-        return self.lease.bundle.spec.sample_rate_hz
+        """Of what it makes."""
+        return self.parameters.rate_hz
 
     def resampler(self, rate_hz: int) -> StreamResampler:
-        """From the voice's rate to the stream's; a take is resampled as one signal."""
+        """From that rate to the stream's; a take is resampled as one signal."""
         return StreamResampler(self.rate_hz, rate_hz)
 
     async def script(self, take: Take) -> Script:
@@ -71,10 +73,13 @@ class Performer:
         params = replace(
             speech, seed=(speech.seed + take.sentence.number) % _SEEDS, speed=take.speaking_rate, align=True
         )
+        routine = speak(voice, params, on.prompts.encode(voice, self.request.prompt), self._lines(script), _AHEAD)
+        if self.parameters.super_sampled:
+            routine = super_sampled(routine, on.networks, whole=params.exact)
         outbox = Outbox(self.rate_hz, asyncio.get_running_loop(), on.worker.wake)
         job = on.worker.submit(
             self.request.request_id,
-            speak(voice, params, on.prompts.encode(voice, self.request.prompt), self._lines(script), _AHEAD),
+            routine,
             outbox,
             rate_hz=self.rate_hz,
             accepted_s=wanted_s,
@@ -121,7 +126,8 @@ async def performing(
     """
     request = replace(stream, voice_id=cast.voice_id, prompt=stream.prompt if first else None)
     asked_s = services.clock()
-    async with services.foresight.networks(request), services.residency.lease(cast.voice_id) as lease:
+    foreseen = replace(request, text="?")  # whatever will be said, it is in the language of the stream
+    async with services.foresight.networks(foreseen), services.residency.lease(cast.voice_id) as lease:
         services.tracing.past("load", asked_s, services.clock(), voice=cast.voice_id)
         voice = lease.bundle
         cast.generation, cast.cache_state, cast.load_ms = lease.generation, lease.cache_state, lease.load_ms

@@ -96,7 +96,7 @@ class Stage:
         self._cutter = SentenceCutter()
         self._sentences = 0
         self._queue: deque[Sentence] = deque()
-        self._programme = Programme()
+        self._programme = Programme(rate_hz)
         self._outputs: deque[LiveEvent] = deque()
         self._noticed: set[Notice] = set()
         self._current: Take | None = None
@@ -162,7 +162,7 @@ class Stage:
         self._current = self._next = None
         self._queue.clear()
         self._cutter.flush()
-        self._programme = Programme()
+        self._programme = Programme(self.listener.rate_hz)
         self.listener.dropped()
         self._outputs.append(UtteranceCancelled(spoken, unspoken, heard, sent))
 

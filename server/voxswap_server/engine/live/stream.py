@@ -265,7 +265,7 @@ class LiveStream:
 
     def _hold(self, cast: Cast, *, first: bool) -> Hold:
         hold = cast.handle = Hold(performing(self._on, self._request, cast, self._seed, first=first))
-        self._holds.append(hold)
+        self._holds = [*(one for one in self._holds if not one.ended), hold]
         return hold
 
     def _leased(self, cast: Cast, ready: "asyncio.Future[Performer]") -> None:

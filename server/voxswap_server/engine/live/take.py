@@ -125,6 +125,11 @@ class Take:
         return self.ended and not self.reel.size
 
     @property
+    def is_aligned(self) -> bool:
+        """The words of all that was received are known."""
+        return self.ended or self._last_char > 0
+
+    @property
     def text(self) -> str:
         return self.sentence.text[self.start_char :]
 

@@ -311,6 +311,21 @@ def test_a_barge_in_tells_what_was_heard(playhead: int, heard: str) -> None:
     assert stage.finished
 
 
+@pytest.mark.parametrize(("playhead", "heard"), [(0, ""), (200, ""), (300, "One"), (600, "One two")])
+def test_before_the_words_are_placed_what_was_heard_is_estimated(playhead: int, heard: str) -> None:
+    stage, backstage = staged(chunk_samples=10)
+    ears = Ears(stage)
+    stage.text(TEXT)
+    ears.pull()
+    stage.audio(backstage.works[0].take, np.zeros(1000, np.float32))
+    ears.pull()
+    stage.playhead(playhead, 0.0)
+    stage.cancel()
+    ears.pull()
+    (cancelled,) = ears.of(UtteranceCancelled)
+    assert (cancelled.heard_text, cancelled.unheard_text) == (heard, TEXT[len(heard) :])
+
+
 def test_a_listener_who_never_tells_heard_all_that_was_sent() -> None:
     stage, backstage = staged()
     ears = Ears(stage)
