@@ -31,6 +31,7 @@ from voxswap_server.engine.library import StoreLibrary
 from voxswap_server.engine.live.synthesizer import EngineLiveSynthesizer
 from voxswap_server.engine.loader import StoreLoader
 from voxswap_server.engine.networks import ResidentNetworks
+from voxswap_server.engine.polyphones import frontend_options
 from voxswap_server.engine.prompt_keys import Ground
 from voxswap_server.engine.prompts import Prompts
 from voxswap_server.engine.residency import ResidencyConfig, ResidencyManager
@@ -174,7 +175,7 @@ async def build_engine(
 ) -> AsyncIterator[Engine]:
     device = open_device(settings.device)
     catalogue = catalogue_of(settings.store, built_in=settings.voices.built_in)
-    frontend = TextFrontend()
+    frontend = TextFrontend(frontend_options(settings.store))
     with (
         ThreadPoolExecutor(settings.pools.text_threads, "voxswap-text") as text_pool,
         ThreadPoolExecutor(settings.pools.audio_threads, "voxswap-audio") as audio_pool,
@@ -208,6 +209,7 @@ async def build_engine(
         services = Services(
             admission=admission,
             residency=residency,
+            networks=networks,
             foresight=Foresight(catalogue, frontend, text_pool, residency),
             text=text,
             prompts=Prompts(

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import groupby
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 from voxswap_server.domain import CutMethod, Notice
 from voxswap_server.errors import RequestError, TextTooLong, UnsupportedLanguage
@@ -121,19 +122,25 @@ _SAMPLES: Mapping[str, str] = {"en": "1 voxswapping qzx", "zh": "好", "ja": "�
 _SOUNDLESS = frozenset({"!", ",", "-", ".", "?", "…", "_", "SP", "SP2", "SP3", UNKNOWN, "[", "]", "停", "空"})
 
 
-def _loader(module: str, name: str) -> Callable[[], Reader]:
+def _loader(module: str, name: str, **options: Any) -> Callable[[], Reader]:
     def load() -> Reader:
-        reader: Reader = getattr(import_module(f"voxswap_server.text.{module}"), name)()
+        reader: Reader = getattr(import_module(f"voxswap_server.text.{module}"), name)(**options)
         return reader
 
     return load
 
 
 class TextFrontend:
-    """Reads text in all languages. Each language loads at its first use, once; any thread may call it."""
+    """Reads text in all languages. Each language loads at its first use, once; any thread may call it.
 
-    def __init__(self) -> None:
-        self._readers = {language: Lazy(_loader(*place)) for language, place in _READERS.items()}
+    Args:
+        options: what the readers of some languages are made with, by language.
+    """
+
+    def __init__(self, options: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> None:
+        self._readers = {
+            language: Lazy(_loader(*place, **options.get(language, {}))) for language, place in _READERS.items()
+        }
         self._run_finder = RunFinder()
 
     def segment(self, text: str, code: str, cut: CutMethod, *, collapse: bool = True) -> list[str]:

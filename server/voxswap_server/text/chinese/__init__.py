@@ -1,14 +1,14 @@
 """The Mandarin front-end: normalises, reads word by word in pinyin, gives two phones a character.
 
-Knows nothing of other languages. Characters of several readings follow pypinyin's phrases (upstream's branch without
-its g2pW network).
+Knows nothing of other languages. Characters of several readings follow g2pW where it is there, else pypinyin's phrases.
 """
 
 import re
+from collections.abc import Callable
 
 from voxswap_server.text.chinese import pinyin
 from voxswap_server.text.chinese.normalise import SpokenChinese
-from voxswap_server.text.chinese.words import Syllable, WordReader
+from voxswap_server.text.chinese.words import Polyphones, Syllable, WordReader
 from voxswap_server.text.lazy import Lazy
 from voxswap_server.text.reading import Reading, Text, parts_of
 
@@ -18,11 +18,15 @@ _PAUSES = {"￥": "SP2", "^": "SP3"}
 
 
 class ChineseReader:
-    """Reads Mandarin. Resources load at the first text, once; any thread may call it."""
+    """Reads Mandarin. Resources load at the first text, once; any thread may call it.
 
-    def __init__(self) -> None:
+    Args:
+        polyphones: loads what settles characters of several readings; None where there is none.
+    """
+
+    def __init__(self, polyphones: Callable[[], Polyphones] | None = None) -> None:
         self._rules = Lazy(SpokenChinese)
-        self._words = Lazy(WordReader)
+        self._words = Lazy(lambda: WordReader(polyphones() if polyphones is not None else None))
 
     def read(self, text: Text, symbols: str, *, spell_out: bool = True) -> Reading:  # noqa: ARG002  # both alphabets hold the same Mandarin phones
         parts = parts_of(text)

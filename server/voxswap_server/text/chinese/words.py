@@ -4,12 +4,14 @@ Knows nothing of phones. Words come from jieba, readings from pypinyin (its phra
 several readings).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import jieba
 import jieba.posseg
 from pypinyin import Style, lazy_pinyin
+from pypinyin.contrib.tone_convert import to_finals_tone3, to_initials
 
 from voxswap_server.text.chinese.sandhi import Sandhi
 
@@ -42,10 +44,23 @@ def load_tokenizer() -> jieba.Tokenizer:
     return tokenizer
 
 
-class WordReader:
-    """Readings of sentences. Keeps no state between calls; any thread may call it."""
+class Polyphones(Protocol):
+    """Tells which of its readings a character has in its sentence."""
 
-    def __init__(self) -> None:
+    def readings(self, sentence: str) -> Sequence[str | None]:
+        """Pinyin with its tone of each character; None: as the words around it have it."""
+        ...
+
+
+class WordReader:
+    """Readings of sentences. Keeps no state between calls; any thread may call it.
+
+    Args:
+        polyphones: settles characters of several readings; None: pypinyin's dictionary of phrases does.
+    """
+
+    def __init__(self, polyphones: Polyphones | None = None) -> None:
+        self._polyphones = polyphones
         tokenizer = load_tokenizer()
         self._tagger = jieba.posseg.POSTokenizer(tokenizer)
         self._sandhi = Sandhi(lambda word: list(tokenizer.cut_for_search(word)), _finals)
@@ -53,10 +68,17 @@ class WordReader:
     def syllables(self, sentence: str) -> Iterator[Syllable]:
         """One syllable or mark for each character of a normalised sentence."""
         tagged = [(pair.word, pair.flag) for pair in self._tagger.lcut(sentence)]
+        told = self._polyphones.readings(sentence) if self._polyphones is not None else ()
+        start = 0
         for word, kind in self._sandhi.merged(tagged):
             initials = lazy_pinyin(word, neutral_tone_with_five=True, style=Style.INITIALS)
-            finals = self._sandhi.toned(word, kind, _finals(word))
-            yield from map(Syllable, initials, _erhua(word, kind, finals))
+            finals = _finals(word)
+            for place, reading in enumerate(told[start : start + len(word)]):
+                if reading is not None and len(finals) == len(word):
+                    initials[place] = to_initials(reading)
+                    finals[place] = to_finals_tone3(reading, neutral_tone_with_five=True)
+            start += len(word)
+            yield from map(Syllable, initials, _erhua(word, kind, self._sandhi.toned(word, kind, finals)))
 
 
 def _finals(word: str) -> list[str]:
