@@ -26,7 +26,7 @@ from voxswap_server.nn.t2s_backends import TokenModel
 
 PIECE_TOKENS = (10, 15, 25, 40)
 """How much audio each decoded piece holds (40 ms a token): small first ones are heard early, larger ones cost less."""
-CHUNK_TOKENS = (10, 12, 16, 24, 36, 50)
+CHUNK_TOKENS = (8, 10, 14, 20, 32, 50)
 """How much more is heard after each chunk of tokens that are still being drawn. The last number repeats, and grows in
 long utterances: the prior reads all tokens again for each chunk."""
 LONG_CHUNK = 4
