@@ -1,12 +1,14 @@
 """Live streams through the real engine on tiny voices."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from tests.fixtures.engines import asking, engine_over, hear
 from tests.fixtures.live import LiveEars, hear_live, live_config
@@ -23,7 +25,7 @@ from voxswap_server.domain_live import (
     UtteranceCancelled,
     VoiceChanged,
 )
-from voxswap_server.errors import DeadlineExceeded, Overloaded, RequestError, VoiceNotFound
+from voxswap_server.errors import DeadlineExceeded, EngineError, Overloaded, RequestError, VoiceNotFound
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ONE, TWO = "Good morning to all of you. ", "How are you today?"
@@ -144,6 +146,25 @@ async def test_refusals(engine: Engine) -> None:
     ears.say(LiveText(ONE), RequestError("a message is wrong", field="text"))  # type: ignore[arg-type]
     with pytest.raises(RequestError, match="a message is wrong"):
         await ears.listen(engine.live, live_config("amber"))
+    assert nothing_is_leased(engine)
+
+
+async def test_a_bug_is_our_error_and_tells_no_secret(engine: Engine) -> None:
+    ears = LiveEars()
+    ears.say(LiveText(ONE), ValueError("a secret"))  # type: ignore[arg-type]
+    with capture_logs() as lines, pytest.raises(EngineError) as caught:
+        await ears.listen(engine.live, live_config("amber"))
+    assert "secret" not in str(caught.value)
+    assert "live" in caught.value.message  # the request's id
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["live stream failed"]
+    assert nothing_is_leased(engine)
+
+
+async def test_a_deadline_ends_a_stream_that_only_waits(engine: Engine) -> None:
+    ears = LiveEars()
+    with pytest.raises(DeadlineExceeded, match="of the stream"):
+        await ears.listen(engine.live, live_config("amber", deadline_s=time.monotonic() + 0.3))
+    assert len(ears.of(StreamStarted)) <= 1
     assert nothing_is_leased(engine)
 
 
