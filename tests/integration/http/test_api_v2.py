@@ -265,7 +265,6 @@ async def test_a_wrong_parameter_is_named(rig, changes, field, says):
 
 async def test_what_cannot_be_done_is_said(rig):
     await choose(rig)
-    await refused(rig, "/tts", 501, "NOT_BUILT", "super_sampling", params=ASKED | {"super_sampling": "true"})
     await refused(rig, "/control", 403, "NOT_YOURS", "SIGTERM", params={"command": "exit"})
     await refused(rig, "/control", 400, "INVALID_REQUEST", "restart, exit", params={"command": "dance"})
     await refused(rig, "/set_gpt_weights", 400, "INVALID_REQUEST", "must be set")
