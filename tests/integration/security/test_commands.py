@@ -73,9 +73,7 @@ def test_check_config_refuses_and_warns_of_the_same(run, tmp_path, authority):
     refused = run("check-config", "--config", settings)
     assert (refused.exit_code, "--insecure-public" in refused.stderr) == (2, True)
     pair = authority.sign("server", "localhost")
-    settings.write_text(
-        f'{public}tls_certificate = "{pair.certificate}"\ntls_private_key = "{pair.private_key}"\n'
-    )
+    settings.write_text(f'{public}tls_certificate = "{pair.certificate}"\ntls_private_key = "{pair.private_key}"\n')
     warned = run("check-config", "--config", settings)
     assert warned.exit_code == 0
     assert "rpc.address is '0.0.0.0:50051': whoever reaches it may do everything" in warned.stderr
