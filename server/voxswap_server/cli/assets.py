@@ -17,17 +17,26 @@ assets = typer.Typer(no_args_is_help=True, help="The networks that all voices sh
 @assets.command("list")
 @told_plainly
 def list_(store: Store = None) -> None:
-    """List the shared networks: what each is needed for, and whether it is installed.
+    """List the shared networks: what each is needed for, where it is or could come from, its size and its sha256.
 
     Example: voxswap assets list
     """
+    from voxswap_store import g2pw
     from voxswap_store.assets import asset_states
+    from voxswap_store.hub_sources import SOURCES
 
-    table = Table("name", "network", "needed for", "state")
-    for state in asset_states(root_of(store)):
-        installed = f"{state.bytes_total / 1e6:.1f} MB"
-        told = installed if state.manifest else state.problem or f"missing ({state.spec.usual_place})"
-        table.add_row(state.spec.name, state.spec.title, state.spec.needed_for, told)
+    root = root_of(store)
+    table = Table("name", "network", "needed for", "state", "size", "sha256 of its source", "hub")
+    for state in asset_states(root):
+        spec, manifest = state.spec, state.manifest
+        told = f"assets/{spec.name}" if manifest else state.problem or f"missing ({spec.usual_place})"
+        size = f"{state.bytes_total / 1e6:.1f} MB" if manifest else ""
+        source = SOURCES.get(spec.name)
+        known = manifest.source_sha256[:12] if manifest else ""
+        table.add_row(spec.name, spec.title, spec.needed_for, told, size, known, source.repository if source else "")
+    held = g2pw.installed_bytes(root)
+    told, size = ("assets/g2pw", f"{held / 1e6:.1f} MB") if held else (f"missing ({g2pw.USUAL_PLACE})", "")
+    table.add_row("g2pw", g2pw.TITLE, g2pw.NEEDED_FOR, told, size, "", "")
     Console().print(table)
 
 
@@ -45,10 +54,20 @@ def import_(
 
     Example: voxswap assets import ~/GPT-SoVITS/GPT_SoVITS/pretrained_models
     """
-    from voxswap_store.asset_importer import import_assets
+    from voxswap_store import g2pw
+    from voxswap_store.asset_importer import find_assets, import_assets
 
+    root, wanted = root_of(store), tuple(name for name in only or () if name != "g2pw")
+    readings = g2pw.find_g2pw(directory) if directory.is_dir() and (not only or "g2pw" in only) else None
+    if readings is not None:
+        g2pw.install_g2pw(readings, root)
+        typer.echo(f"imported g2pw: {g2pw.TITLE}, {(g2pw.installed_bytes(root) or 0) / 1e6:.1f} MB")
+    elif only and "g2pw" in only:
+        raise RequestError(f"the folder does not hold g2pw; looked for {g2pw.USUAL_PLACE}")
+    if readings is not None and not wanted and (only or not find_assets(directory)):
+        return
     with bars("assets") as progress:
-        installed = import_assets(directory, root_of(store), only=tuple(only or ()), progress=progress)
+        installed = import_assets(directory, root, only=wanted, progress=progress)
     for state in installed:
         typer.echo(f"imported {state.spec.name}: {state.spec.title}, {state.bytes_total / 1e6:.1f} MB")
 

@@ -6,19 +6,15 @@ Knows nothing of what is in it.
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from voxswap_server.errors import AssetMissing
-
-G2PW: Final = "g2pw"
-"""Folder below `assets/`."""
-MODELS: Final = ("g2pW.onnx", "g2pw.onnx")
+from voxswap_store.g2pw import folder_of, is_g2pw
 
 
 def frontend_options(root: Path) -> Mapping[str, Mapping[str, Any]]:
     """What `TextFrontend` is made with: g2pW for Mandarin where the store has its folder."""
-    folder = root / "assets" / G2PW
-    if not any((folder / name).is_file() for name in MODELS):
+    if not is_g2pw(folder_of(root)):
         return {}
     return {"zh": {"polyphones": partial(_load, root)}}
 
@@ -28,7 +24,7 @@ def _load(root: Path) -> Any:
     from voxswap_server.text.chinese.g2pw import Polyphones  # noqa: PLC0415 - onnxruntime, for those who have the model
 
     try:
-        return Polyphones(root / "assets" / G2PW, root / "assets" / "bert")
+        return Polyphones(folder_of(root), root / "assets" / "bert")
     except (OSError, ValueError, KeyError) as error:
         problem = error.strerror if isinstance(error, OSError) else error  # never a path
         raise AssetMissing(
