@@ -42,6 +42,6 @@ def test_what_is_not_there_or_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert "missing (text/G2PWModel/)" in run("assets", "list", "--store", store)[1]
     write_g2pw(folder, tmp_path / "elsewhere", {})
     assert run("assets", "import", folder, "--only", "g2pw", "--store", store)[0] == 0
-    with pytest.raises(AssetMissing, match="g2pW.*bert") as missing:
+    with pytest.raises(AssetMissing, match=r"g2pW.*bert") as missing:
         TextFrontend(frontend_options(store)).read("好", "zh", "v2")
     assert str(tmp_path) not in missing.value.message
