@@ -5,6 +5,7 @@ register, sums are single precision. Whatever the number of rows and of threads,
 so a row's result does not depend on its company, not by a bit.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from llvmlite import ir
@@ -35,7 +36,7 @@ def emit_linear(module: ir.Module, kind: str, cpu: Processor) -> Any:
     *_, rows_in_all, first, last, _floor = emit.function.args
     for shape in _shapes(cpu):
         columns = shape.vectors * shape.width
-        tiles = [_emit_tile(module, kind, rows, shape) for rows in range(1, shape.rows + 1)]
+        tiles = _Tiles(module, kind, shape)
         whole = emit.at.sdiv(emit.at.sub(last, first), index(columns))
         if shape.only:  # for more rows the next shape is the better one
             whole = emit.at.select(emit.at.icmp_signed("<=", rows_in_all, index(shape.rows)), whole, index(0))
@@ -69,44 +70,69 @@ def _shapes(cpu: Processor) -> tuple[_Shape, ...]:
     )
 
 
-def _rows_of(emit: Emitter, tiles: list[Any], column: Any) -> None:
+class _Tiles:
+    """Of one shape, for any number of rows.
+
+    The first block of rows finds the weights in memory and asks for them ahead of time; those behind it find them in a
+    cache, where asking would only cost.
+    """
+
+    def __init__(self, module: ir.Module, kind: str, shape: _Shape) -> None:
+        self.rows = shape.rows
+        sizes = range(1, shape.rows + 1)
+        eager = shape.vectors > 1
+        self.first = {size: _emit_tile(module, kind, size, shape, ahead=eager) for size in sizes}
+        self.later = self.first
+        if eager and not shape.only:  # blocks are nearly equal, so where there are several none is below half
+            halves = range((shape.rows + 1) // 2, shape.rows + 1)
+            self.later = {size: _emit_tile(module, kind, size, shape, ahead=False) for size in halves}
+
+
+def _rows_of(emit: Emitter, tiles: _Tiles, column: Any) -> None:
     """All rows of some columns, in blocks of nearly equal size."""
     x, ldx, w, ldw, depth, scale, bias, y, ldy, rows, *_, floor = emit.function.args
     at = emit.at
-    blocks = at.sdiv(at.add(rows, index(len(tiles) - 1)), index(len(tiles)))
+    blocks = at.sdiv(at.add(rows, index(tiles.rows - 1)), index(tiles.rows))
     with emit.loop(index(0), blocks, index(1)) as body:
         begin, end = emit.share(rows, body.index, blocks)
+        given = (
+            at.gep(x, [at.mul(begin, ldx)]),
+            ldx,
+            at.gep(w, [column]),
+            ldw,
+            depth,
+            at.gep(scale, [column]),
+            at.gep(bias, [column]),
+            at.gep(y, [at.add(at.mul(begin, ldy), column)]),
+            ldy,
+            floor,
+        )
         size = at.sub(end, begin)
-        after = emit.function.append_basic_block()
-        choice = at.switch(size, after)
-        for number_of, tile in enumerate(tiles, 1):
-            block = emit.function.append_basic_block()
-            choice.add_case(index(number_of), block)
-            at.position_at_end(block)
-            at.call(
-                tile,
-                (
-                    at.gep(x, [at.mul(begin, ldx)]),
-                    ldx,
-                    at.gep(w, [column]),
-                    ldw,
-                    depth,
-                    at.gep(scale, [column]),
-                    at.gep(bias, [column]),
-                    at.gep(y, [at.add(at.mul(begin, ldy), column)]),
-                    ldy,
-                    floor,
-                ),
-            )
-            at.branch(after)
-        at.position_at_end(after)
+        with at.if_else(at.icmp_signed("==", body.index, index(0))) as (first, later):
+            with first:
+                _one_of(emit, tiles.first, size, given)
+            with later:
+                _one_of(emit, tiles.later, size, given)
 
 
-def _emit_tile(module: ir.Module, kind: str, rows: int, shape: _Shape) -> Any:
+def _one_of(emit: Emitter, tiles: Mapping[int, Any], size: Any, given: Sequence[Any]) -> None:
+    """Calls the tile of this size."""
+    after = emit.function.append_basic_block()
+    choice = emit.at.switch(size, after)
+    for number_of, tile in tiles.items():
+        block = emit.function.append_basic_block()
+        choice.add_case(index(number_of), block)
+        emit.at.position_at_end(block)
+        emit.at.call(tile, given)
+        emit.at.branch(after)
+    emit.at.position_at_end(after)
+
+
+def _emit_tile(module: ir.Module, kind: str, rows: int, shape: _Shape, *, ahead: bool) -> Any:
     """Some rows of some columns: sums in registers, from the first k to the last."""
     arguments = (FLOATS, I64, ir.PointerType(KINDS[kind]), I64, I64, FLOATS, FLOATS, FLOATS, I64, F32)
     _, vectors, width, _ = shape
-    emit = Emitter(module, f"tile_{kind}_{rows}x{vectors}x{width}", arguments)
+    emit = Emitter(module, f"tile_{kind}_{rows}x{vectors}x{width}{'_ahead' if ahead else ''}", arguments)
     emit.function.linkage = "internal"
     emit.function.attributes.add("noinline")
     x, ldx, w, ldw, depth, scale, bias, y, ldy, floor = emit.function.args
@@ -118,7 +144,8 @@ def _emit_tile(module: ir.Module, kind: str, rows: int, shape: _Shape) -> Any:
             for offset in range(step):
                 k = at.add(body.index, index(offset))
                 row = at.mul(k, ldw)
-                _announce(emit, w, at.mul(at.add(k, index(_AHEAD)), ldw), kind, vectors * width)
+                if ahead:
+                    _announce(emit, w, at.mul(at.add(k, index(_AHEAD)), ldw), kind, vectors * width)
                 parts = [_weights(emit, w, at.add(row, index(v * width)), kind, width) for v in range(vectors)]
                 for m in range(rows):
                     value = emit.splat(emit.load(x, at.add(at.mul(ldx, index(m)), k), F32), width)
