@@ -6,7 +6,7 @@ Knows nothing of messages.
 from dataclasses import dataclass
 from os import PathLike
 
-from voxswap_client.speech import LanguageMode, Prompt, Sampling
+from voxswap_client.speech import LanguageMode, Prompt, Pronunciation, Sampling
 
 Content = bytes | PathLike[str]
 """A file's bytes, or where they lie on this machine; a file is read while it is sent."""
@@ -74,6 +74,8 @@ class VoiceChanges:
     prompt: Prompt | None = None
     sampling: Sampling | None = None
     """Replaces the default sampling as a whole; without a seed."""
+    pronunciations: tuple[Pronunciation, ...] | None = None
+    """Replaces all of them; those of a request come before them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from watchfiles import awatch
 from voxswap_server.domain import VoiceChanges
 from voxswap_server.errors import RequestError, VoiceExists, VoiceNotFound, VoiceUnusable
 from voxswap_store.assets import base_file
-from voxswap_store.edits import prompt_text, revised, store_prompt_files, with_sampling
+from voxswap_store.edits import prompt_text, revised, store_prompt_files, stored_pronunciations, with_sampling
 from voxswap_store.files import Staging, clear_abandoned, exclusive, hash_file, remove_directory, replace_file
 from voxswap_store.manifest import (
     BadManifest,
@@ -206,6 +206,8 @@ class Catalogue:
             fields: dict[str, Any] = {k: v for k in told if (v := getattr(changes, k)) is not None}
             if changes.sampling is not None:
                 fields["defaults"] = with_sampling(entry.manifest.defaults, changes.sampling)
+            if changes.pronunciations is not None:
+                fields["pronunciations"] = stored_pronunciations(changes.pronunciations)
             if changes.prompt is not None:
                 files = entry.manifest.files
                 fields["files"] = files.model_copy(update=store_prompt_files(staging, changes.prompt, suffix=True))

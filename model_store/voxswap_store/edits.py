@@ -3,16 +3,16 @@
 Knows nothing of which voices there are; `catalogue.py` puts what is made here in its place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from voxswap_server.domain import Prompt, SamplingParams
+from voxswap_server.domain import Prompt, Pronunciation, SamplingParams
 from voxswap_server.errors import RequestError
 from voxswap_store.audio_names import ending_of
 from voxswap_store.files import Staging
-from voxswap_store.manifest import Defaults, PromptText, StoredFile, VoiceManifest
+from voxswap_store.manifest import Defaults, PromptText, StoredFile, StoredPronunciation, VoiceManifest
 
 
 def revised(manifest: VoiceManifest, fields: Mapping[str, Any]) -> VoiceManifest:
@@ -72,6 +72,21 @@ def content_named(staging: Staging, file: StoredFile) -> StoredFile:
     renamed = file.model_copy(update={"name": f"{stem}-{file.sha256[:8]}.{ending}"})
     (staging.path / file.name).rename(staging.path / renamed.name)
     return renamed
+
+
+def stored_pronunciations(given: Sequence[Pronunciation]) -> tuple[StoredPronunciation, ...]:
+    """As the manifest keeps them.
+
+    Raises:
+        RequestError: one is empty or too long.
+    """
+    try:
+        return tuple(
+            StoredPronunciation(phrase=one.phrase, pronunciation=one.pronunciation, encoding=one.encoding)
+            for one in given
+        )
+    except ValidationError as error:
+        raise refused(error, "pronunciations") from None
 
 
 def with_sampling(defaults: Defaults, sampling: SamplingParams) -> Defaults:

@@ -154,6 +154,8 @@ class SynthesisRequest:
     """Kinds that are sent along; empty: none."""
     exact: bool = False
     """Decode no token of an utterance before all of them are there: later first audio, one joint decode."""
+    super_sampling: bool = False
+    """Raise the rate of the voice and add the band above it; only voices that speak at 24 kHz (v3)."""
     unary: bool = False
     """The whole audio goes into one message, so its size is limited."""
 
@@ -294,6 +296,8 @@ class VoiceChanges:
     tags: tuple[str, ...] | None = None
     prompt: Prompt | None = None
     sampling: SamplingParams | None = None
+    pronunciations: tuple[Pronunciation, ...] | None = None
+    """Replaces all of them."""
 
 
 class VoiceLibrary(Protocol):

@@ -24,6 +24,7 @@ from voxswap_client import (
     NewVoice,
     NotFound,
     Prompt,
+    Pronunciation,
     Sampling,
     SpeechOptions,
     StreamStarted,
@@ -207,3 +208,23 @@ def _page(url: str) -> str:
 async def _nothing() -> AsyncIterator[Any]:
     return
     yield
+
+
+async def test_pronunciations_and_sampling_of_a_voice_are_changed_and_heard(own_store: Path) -> None:
+    async with serving(own_store) as (_, client):
+        options = SpeechOptions(language_code="en", sampling=Sampling(seed=3))
+        before = await client.synthesize("Tomato.", "amber", options)
+        said = (Pronunciation("tomato", "T AH0 M AA1 T OW0"),)
+        await client.update_voice("amber", VoiceChanges(pronunciations=said, sampling=Sampling(top_k=1)))
+        after = await client.synthesize("Tomato.", "amber", options)
+        asked = SpeechOptions(language_code="en", sampling=Sampling(seed=3, top_k=1), pronunciations=said)
+        assert after.audio == (await client.synthesize("Tomato.", "amber", asked)).audio
+        assert after.audio != before.audio
+        with pytest.raises(InvalidRequest, match="Q9"):
+            await client.update_voice("amber", VoiceChanges(pronunciations=(Pronunciation("tomato", "Q9"),)))
+        assert (await client.synthesize("Tomato.", "amber", options)).audio == after.audio
+        await client.update_voice("amber", VoiceChanges(pronunciations=()))
+        plain = SpeechOptions(language_code="en", sampling=Sampling(seed=3, top_k=1))
+        assert (await client.synthesize("Tomato.", "amber", options)).audio == (
+            await client.synthesize("Tomato.", "amber", plain)
+        ).audio

@@ -73,6 +73,7 @@ def speak(
     cut: Annotated[CutMethod | None, typer.Option(help="Where the text is cut into utterances.")] = None,
     pause_ms: Annotated[int | None, typer.Option(help="Silence after each utterance.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the flow-matching decoder (v3, v4).")] = None,
+    super_sampling: Annotated[bool, typer.Option("--super-sampling", help="From 24 kHz to 48 kHz (v3).")] = False,
     reference: Annotated[Path | None, typer.Option(help="Speak like this clip of 3 to 10 s.")] = None,
     transcript: Annotated[str, typer.Option(help="What is said in the reference clip.")] = "",
     transcript_language: Annotated[str, typer.Option(help="Its language. Default: detect.")] = "",
@@ -106,7 +107,8 @@ def speak(
         cut_method=cut,
         pause_ms=pause_ms,
         sample_steps=steps,
-        pronunciations=[_pronunciation(written) for written in pronounce or ()],
+        super_sampling=super_sampling,
+        pronunciations=[to_pronunciation(written) for written in pronounce or ()],
         normalize_text=normalize,
     )
     words = _text(text, file)
@@ -136,7 +138,7 @@ def _output(
     return chosen, lambda: outputs.to_file(output, chosen)
 
 
-def _pronunciation(written: str) -> Pronunciation:
+def to_pronunciation(written: str) -> Pronunciation:
     """From `word=phones` or `word=alphabet:phones`."""
     phrase, _, said = (part.strip() for part in written.partition("="))
     if not phrase or not said:

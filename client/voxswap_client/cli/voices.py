@@ -10,7 +10,8 @@ from rich.table import Table
 
 from voxswap_client.cli.connecting import HERE, Server
 from voxswap_client.cli.session import Json, VoiceId, plain_console, refuse_early_options, show, told_plainly
-from voxswap_client.speech import Prompt
+from voxswap_client.cli.speak import to_pronunciation
+from voxswap_client.speech import Prompt, Sampling
 from voxswap_client.voices import NewVoice, Voice, VoiceChanges
 
 voices = typer.Typer(help="Voices of the server's store: list, show, create, update, delete.")
@@ -24,6 +25,10 @@ Reference = Annotated[Path | None, typer.Option(help="Clip of 3 to 10 s: the def
 Transcript = Annotated[str, typer.Option(help="What is said in the clip.")]
 TranscriptLanguage = Annotated[str, typer.Option(help="Its language. Default: detect.")]
 Auxiliary = Annotated[list[Path] | None, typer.Option("--aux", help="More clips, for the timbre only.")]
+Pronounce = Annotated[
+    list[str] | None,
+    typer.Option(help="WORD=PHONES or WORD=ALPHABET:PHONES, several times; replaces all."),
+]
 SpokenLanguage = Annotated[str, typer.Option("--language", help="Only voices that speak this.")]
 
 
@@ -117,6 +122,11 @@ def update_voice(
     transcript: Transcript = "",
     transcript_language: TranscriptLanguage = "",
     auxiliary: Auxiliary = None,
+    pronounce: Pronounce = None,
+    top_k: Annotated[int | None, typer.Option(help="Of requests that do not say.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Of requests that do not say.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of requests that do not say.")] = None,
+    repetition_penalty: Annotated[float | None, typer.Option(help="Of requests that do not say.")] = None,
     as_json: Json = False,
     server: Server = HERE,
 ) -> None:
@@ -125,7 +135,17 @@ def update_voice(
     prompt = None
     if reference is not None:
         prompt = Prompt(reference.read_bytes(), transcript, transcript_language, auxiliary_audio=clips)
-    changes = VoiceChanges(name, description, licence, consent, tuple(tag) if tag else None, prompt)
+    sampling = Sampling(top_k, top_p, temperature, repetition_penalty)
+    changes = VoiceChanges(
+        name,
+        description,
+        licence,
+        consent,
+        tuple(tag) if tag else None,
+        prompt,
+        sampling if sampling != Sampling() else None,
+        tuple(map(to_pronunciation, pronounce)) if pronounce else None,
+    )
     with server.client() as client:
         changed = client.update_voice(voice, changes)
     show(changed, as_json=as_json, otherwise=_sheet)

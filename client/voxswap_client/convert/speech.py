@@ -11,6 +11,7 @@ from voxswap_client.speech import (
     LanguageMode,
     Notice,
     Prompt,
+    Pronunciation,
     Sampling,
     Speech,
     SpeechEvent,
@@ -71,14 +72,7 @@ def to_config(voice_id: str, options: SpeechOptions) -> synthesis_pb2.SpeechConf
         sample_steps=options.sample_steps,
         exact=options.exact,
         super_sampling=options.super_sampling,
-        custom_pronunciations=[
-            text_pb2.CustomPronunciation(
-                phrase=word.phrase,
-                pronunciation=word.pronunciation,
-                phonetic_encoding=number(text_pb2.PhoneticEncoding.DESCRIPTOR, "PHONETIC_ENCODING", word.encoding),
-            )
-            for word in options.pronunciations
-        ],
+        custom_pronunciations=to_pronunciations(options.pronunciations),
         text_normalization=number(
             text_pb2.TextNormalization.DESCRIPTOR, "TEXT_NORMALIZATION", _NORMALIZATION[options.normalize_text]
         ),
@@ -171,3 +165,14 @@ def from_synthesize(response: speech_service_pb2.SynthesizeResponse) -> Speech:
         notices=tuple(from_warning(warning) for warning in response.warnings),
         timestamps=tuple(from_timestamp(stamp) for stamp in response.timestamps),
     )
+
+
+def to_pronunciations(words: Sequence[Pronunciation]) -> list[text_pb2.CustomPronunciation]:
+    return [
+        text_pb2.CustomPronunciation(
+            phrase=word.phrase,
+            pronunciation=word.pronunciation,
+            phonetic_encoding=enums.number(text_pb2.PhoneticEncoding.DESCRIPTOR, "PHONETIC_ENCODING", word.encoding),
+        )
+        for word in words
+    ]

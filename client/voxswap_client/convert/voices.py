@@ -4,7 +4,7 @@ from typing import Any
 
 from voxswap.v1 import voice_service_pb2 as messages
 from voxswap_client.convert import enums
-from voxswap_client.convert.speech import to_mode, to_prompt, to_sampling
+from voxswap_client.convert.speech import to_mode, to_prompt, to_pronunciations, to_sampling
 from voxswap_client.voices import NewVoice, SpeakerMatch, Voice, VoiceChanges
 
 VERSIONS = {
@@ -52,6 +52,9 @@ def to_update(voice_id: str, changes: VoiceChanges) -> messages.UpdateVoiceReque
         tags=None if changes.tags is None else messages.TagList(tags=changes.tags),
         prompt=to_prompt(changes.prompt) if changes.prompt else None,
         sampling_config=to_sampling(changes.sampling) if changes.sampling else None,
+        pronunciations=None
+        if changes.pronunciations is None
+        else messages.PronunciationList(pronunciations=to_pronunciations(changes.pronunciations)),
     )
 
 

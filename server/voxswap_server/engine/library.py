@@ -9,12 +9,13 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Protocol, TypeVar
 
-from voxswap_server.domain import VoiceChanges, VoiceInfo, VoiceUpload
+from voxswap_server.domain import Pronunciation, VoiceChanges, VoiceInfo, VoiceUpload
 from voxswap_server.engine.importing import PromptImport
 from voxswap_server.engine.residency.contract import VoiceState
 from voxswap_server.errors import VoiceUnusable
 from voxswap_server.logs import audit
 from voxswap_server.nn.specs import spec_of
+from voxswap_server.text.pronunciations import lexicon
 from voxswap_store.catalogue import BrokenVoice, Catalogue, VoiceEntry
 from voxswap_store.importer import ImportRequest, import_voice
 
@@ -62,6 +63,8 @@ class StoreLibrary:
     async def update_voice(self, voice_id: str, changes: VoiceChanges) -> VoiceInfo:
         if changes.prompt is not None:
             await self._run(partial(self._prompts.check_main, changes.prompt.audio))
+        if changes.pronunciations:
+            await self._run(partial(self._check_pronunciations, voice_id, changes.pronunciations))
         entry = await self._run(partial(self._catalogue.update, voice_id, changes))
         audit("update", voice=voice_id, revision=entry.revision)
         await self._residency.reload(voice_id)
@@ -71,6 +74,10 @@ class StoreLibrary:
         await self._run(partial(self._catalogue.delete, voice_id))
         audit("delete", voice=voice_id)
         await self._residency.unload_voice(voice_id)
+
+    def _check_pronunciations(self, voice_id: str, pronunciations: Sequence[Pronunciation]) -> None:
+        """Raises `RequestError` for one that the voice's alphabet cannot say, before it is kept."""
+        lexicon(pronunciations, spec_of(self._catalogue.get(voice_id).manifest.version).symbols)
 
     def _import(self, upload: VoiceUpload) -> VoiceEntry:
         request, prompts = ImportRequest.from_upload(upload), self._prompts

@@ -26,19 +26,19 @@ from voxswap.v1 import synthesis_pb2 as voxswap_dot_v1_dot_synthesis__pb2
 from voxswap.v1 import text_pb2 as voxswap_dot_v1_dot_text__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evoxswap/v1/voice_service.proto\x12\nvoxswap.v1\x1a\x1avoxswap/v1/synthesis.proto\x1a\x15voxswap/v1/text.proto\"\xd3\x02\n\x05Voice\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12/\n\rmodel_version\x18\x02 \x01(\x0e\x32\x18.voxswap.v1.ModelVersion\x12\x16\n\x0elanguage_codes\x18\x03 \x03(\t\x12!\n\x19natural_sample_rate_hertz\x18\x04 \x01(\x05\x12\x14\n\x0c\x64isplay_name\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x06 \x01(\t\x12\x0f\n\x07licence\x18\x07 \x01(\t\x12\x0f\n\x07\x63onsent\x18\x08 \x01(\t\x12\x0c\n\x04tags\x18\t \x03(\t\x12\x12\n\nhas_prompt\x18\n \x01(\x08\x12%\n\x05state\x18\x0b \x01(\x0e\x32\x16.voxswap.v1.VoiceState\x12\x0f\n\x07problem\x18\x0c \x01(\t\x12\x13\n\x0b\x62ytes_total\x18\r \x01(\x04\x12\x10\n\x08revision\x18\x0e \x01(\t\"Q\n\x11ListVoicesRequest\x12\x15\n\rlanguage_code\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"P\n\x12ListVoicesResponse\x12!\n\x06voices\x18\x01 \x03(\x0b\x32\x11.voxswap.v1.Voice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x0fGetVoiceRequest\x12\x10\n\x08voice_id\x18\x01 \x01(\t\"4\n\x10GetVoiceResponse\x12 \n\x05voice\x18\x01 \x01(\x0b\x32\x11.voxswap.v1.Voice\"\xb2\x02\n\x08NewVoice\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12/\n\rmodel_version\x18\x02 \x01(\x0e\x32\x18.voxswap.v1.ModelVersion\x12\x16\n\x0elanguage_codes\x18\x03 \x03(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12\x0f\n\x07licence\x18\x06 \x01(\t\x12\x0f\n\x07\x63onsent\x18\x07 \x01(\t\x12\x0c\n\x04tags\x18\x08 \x03(\t\x12\x12\n\ntranscript\x18\t \x01(\t\x12 \n\x18transcript_language_code\x18\n \x01(\t\x12:\n\x18transcript_language_mode\x18\x0b \x01(\x0e\x32\x18.voxswap.v1.LanguageMode\"X\n\tVoiceFile\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.voxswap.v1.VoiceFileKind\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"}\n\x12\x43reateVoiceRequest\x12%\n\x05voice\x18\x01 \x01(\x0b\x32\x14.voxswap.v1.NewVoiceH\x00\x12%\n\x04\x66ile\x18\x02 \x01(\x0b\x32\x15.voxswap.v1.VoiceFileH\x00\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x42\t\n\x07message\"7\n\x13\x43reateVoiceResponse\x12 \n\x05voice\x18\x01 \x01(\x0b\x32\x11.voxswap.v1.Voice\"\x17\n\x07TagList\x12\x0c\n\x04tags\x18\x01 \x03(\t\"\xbc\x02\n\x12UpdateVoiceRequest\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12\x19\n\x0c\x64isplay_name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0b\x64\x65scription\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x14\n\x07licence\x18\x04 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x07\x63onsent\x18\x05 \x01(\tH\x03\x88\x01\x01\x12!\n\x04tags\x18\x06 \x01(\x0b\x32\x13.voxswap.v1.TagList\x12\"\n\x06prompt\x18\x07 \x01(\x0b\x32\x12.voxswap.v1.Prompt\x12\x33\n\x0fsampling_config\x18\x08 \x01(\x0b\x32\x1a.voxswap.v1.SamplingConfigB\x0f\n\r_display_nameB\x0e\n\x0c_descriptionB\n\n\x08_licenceB\n\n\x08_consent\"7\n\x13UpdateVoiceResponse\x12 \n\x05voice\x18\x01 \x01(\x0b\x32\x11.voxswap.v1.Voice\"&\n\x12\x44\x65leteVoiceRequest\x12\x10\n\x08voice_id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteVoiceResponse\",\n\x13\x45mbedSpeakerRequest\x12\x15\n\raudio_content\x18\x01 \x01(\x0c\")\n\x14\x45mbedSpeakerResponse\x12\x11\n\tembedding\x18\x01 \x03(\x02\"S\n\x16\x43ompareSpeakersRequest\x12\x1b\n\x13\x66irst_audio_content\x18\x01 \x01(\x0c\x12\x1c\n\x14second_audio_content\x18\x02 \x01(\x0c\"-\n\x17\x43ompareSpeakersResponse\x12\x12\n\nsimilarity\x18\x01 \x01(\x01\"9\n\x11\x46indVoicesRequest\x12\x15\n\raudio_content\x18\x01 \x01(\x0c\x12\r\n\x05limit\x18\x02 \x01(\x05\"4\n\x0cSpeakerMatch\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12\x12\n\nsimilarity\x18\x02 \x01(\x01\"?\n\x12\x46indVoicesResponse\x12)\n\x07matches\x18\x01 \x03(\x0b\x32\x18.voxswap.v1.SpeakerMatch*\xbe\x01\n\x0cModelVersion\x12\x1d\n\x19MODEL_VERSION_UNSPECIFIED\x10\x00\x12\x14\n\x10MODEL_VERSION_V1\x10\x01\x12\x14\n\x10MODEL_VERSION_V2\x10\x02\x12\x18\n\x14MODEL_VERSION_V2_PRO\x10\x03\x12\x1d\n\x19MODEL_VERSION_V2_PRO_PLUS\x10\x04\x12\x14\n\x10MODEL_VERSION_V3\x10\x05\x12\x14\n\x10MODEL_VERSION_V4\x10\x06*\xa4\x01\n\nVoiceState\x12\x1b\n\x17VOICE_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10VOICE_STATE_COLD\x10\x01\x12\x17\n\x13VOICE_STATE_LOADING\x10\x02\x12\x18\n\x14VOICE_STATE_RESIDENT\x10\x03\x12\x18\n\x14VOICE_STATE_DRAINING\x10\x04\x12\x16\n\x12VOICE_STATE_BROKEN\x10\x05*\xc5\x01\n\rVoiceFileKind\x12\x1f\n\x1bVOICE_FILE_KIND_UNSPECIFIED\x10\x00\x12\"\n\x1eVOICE_FILE_KIND_T2S_CHECKPOINT\x10\x01\x12%\n!VOICE_FILE_KIND_SOVITS_CHECKPOINT\x10\x02\x12#\n\x1fVOICE_FILE_KIND_REFERENCE_AUDIO\x10\x03\x12#\n\x1fVOICE_FILE_KIND_AUXILIARY_AUDIO\x10\x04\x32\x90\x05\n\x0cVoiceService\x12K\n\nListVoices\x12\x1d.voxswap.v1.ListVoicesRequest\x1a\x1e.voxswap.v1.ListVoicesResponse\x12\x45\n\x08GetVoice\x12\x1b.voxswap.v1.GetVoiceRequest\x1a\x1c.voxswap.v1.GetVoiceResponse\x12P\n\x0b\x43reateVoice\x12\x1e.voxswap.v1.CreateVoiceRequest\x1a\x1f.voxswap.v1.CreateVoiceResponse(\x01\x12N\n\x0bUpdateVoice\x12\x1e.voxswap.v1.UpdateVoiceRequest\x1a\x1f.voxswap.v1.UpdateVoiceResponse\x12N\n\x0b\x44\x65leteVoice\x12\x1e.voxswap.v1.DeleteVoiceRequest\x1a\x1f.voxswap.v1.DeleteVoiceResponse\x12Q\n\x0c\x45mbedSpeaker\x12\x1f.voxswap.v1.EmbedSpeakerRequest\x1a .voxswap.v1.EmbedSpeakerResponse\x12Z\n\x0f\x43ompareSpeakers\x12\".voxswap.v1.CompareSpeakersRequest\x1a#.voxswap.v1.CompareSpeakersResponse\x12K\n\nFindVoices\x12\x1d.voxswap.v1.FindVoicesRequest\x1a\x1e.voxswap.v1.FindVoicesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evoxswap/v1/voice_service.proto\x12\nvoxswap.v1\x1a\x1avoxswap/v1/synthesis.proto\x1a\x15voxswap/v1/text.proto\"\xd3\x02\n\x05Voice\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12/\n\rmodel_version\x18\x02 \x01(\x0e\x32\x18.voxswap.v1.ModelVersion\x12\x16\n\x0elanguage_codes\x18\x03 \x03(\t\x12!\n\x19natural_sample_rate_hertz\x18\x04 \x01(\x05\x12\x14\n\x0c\x64isplay_name\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x06 \x01(\t\x12\x0f\n\x07licence\x18\x07 \x01(\t\x12\x0f\n\x07\x63onsent\x18\x08 \x01(\t\x12\x0c\n\x04tags\x18\t \x03(\t\x12\x12\n\nhas_prompt\x18\n \x01(\x08\x12%\n\x05state\x18\x0b \x01(\x0e\x32\x16.voxswap.v1.VoiceState\x12\x0f\n\x07problem\x18\x0c \x01(\t\x12\x13\n\x0b\x62ytes_total\x18\r \x01(\x04\x12\x10\n\x08revision\x18\x0e \x01(\t\"Q\n\x11ListVoicesRequest\x12\x15\n\rlanguage_code\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"P\n\x12ListVoicesResponse\x12!\n\x06voices\x18\x01 \x03(\x0b\x32\x11.voxswap.v1.Voice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x0fGetVoiceRequest\x12\x10\n\x08voice_id\x18\x01 \x01(\t\"4\n\x10GetVoiceResponse\x12 \n\x05voice\x18\x01 \x01(\x0b\x32\x11.voxswap.v1.Voice\"\xb2\x02\n\x08NewVoice\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12/\n\rmodel_version\x18\x02 \x01(\x0e\x32\x18.voxswap.v1.ModelVersion\x12\x16\n\x0elanguage_codes\x18\x03 \x03(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12\x0f\n\x07licence\x18\x06 \x01(\t\x12\x0f\n\x07\x63onsent\x18\x07 \x01(\t\x12\x0c\n\x04tags\x18\x08 \x03(\t\x12\x12\n\ntranscript\x18\t \x01(\t\x12 \n\x18transcript_language_code\x18\n \x01(\t\x12:\n\x18transcript_language_mode\x18\x0b \x01(\x0e\x32\x18.voxswap.v1.LanguageMode\"X\n\tVoiceFile\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.voxswap.v1.VoiceFileKind\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"}\n\x12\x43reateVoiceRequest\x12%\n\x05voice\x18\x01 \x01(\x0b\x32\x14.voxswap.v1.NewVoiceH\x00\x12%\n\x04\x66ile\x18\x02 \x01(\x0b\x32\x15.voxswap.v1.VoiceFileH\x00\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x42\t\n\x07message\"7\n\x13\x43reateVoiceResponse\x12 \n\x05voice\x18\x01 \x01(\x0b\x32\x11.voxswap.v1.Voice\"\x17\n\x07TagList\x12\x0c\n\x04tags\x18\x01 \x03(\t\"L\n\x11PronunciationList\x12\x37\n\x0epronunciations\x18\x01 \x03(\x0b\x32\x1f.voxswap.v1.CustomPronunciation\"\xf3\x02\n\x12UpdateVoiceRequest\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12\x19\n\x0c\x64isplay_name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0b\x64\x65scription\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x14\n\x07licence\x18\x04 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x07\x63onsent\x18\x05 \x01(\tH\x03\x88\x01\x01\x12!\n\x04tags\x18\x06 \x01(\x0b\x32\x13.voxswap.v1.TagList\x12\"\n\x06prompt\x18\x07 \x01(\x0b\x32\x12.voxswap.v1.Prompt\x12\x33\n\x0fsampling_config\x18\x08 \x01(\x0b\x32\x1a.voxswap.v1.SamplingConfig\x12\x35\n\x0epronunciations\x18\t \x01(\x0b\x32\x1d.voxswap.v1.PronunciationListB\x0f\n\r_display_nameB\x0e\n\x0c_descriptionB\n\n\x08_licenceB\n\n\x08_consent\"7\n\x13UpdateVoiceResponse\x12 \n\x05voice\x18\x01 \x01(\x0b\x32\x11.voxswap.v1.Voice\"&\n\x12\x44\x65leteVoiceRequest\x12\x10\n\x08voice_id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteVoiceResponse\",\n\x13\x45mbedSpeakerRequest\x12\x15\n\raudio_content\x18\x01 \x01(\x0c\")\n\x14\x45mbedSpeakerResponse\x12\x11\n\tembedding\x18\x01 \x03(\x02\"S\n\x16\x43ompareSpeakersRequest\x12\x1b\n\x13\x66irst_audio_content\x18\x01 \x01(\x0c\x12\x1c\n\x14second_audio_content\x18\x02 \x01(\x0c\"-\n\x17\x43ompareSpeakersResponse\x12\x12\n\nsimilarity\x18\x01 \x01(\x01\"9\n\x11\x46indVoicesRequest\x12\x15\n\raudio_content\x18\x01 \x01(\x0c\x12\r\n\x05limit\x18\x02 \x01(\x05\"4\n\x0cSpeakerMatch\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12\x12\n\nsimilarity\x18\x02 \x01(\x01\"?\n\x12\x46indVoicesResponse\x12)\n\x07matches\x18\x01 \x03(\x0b\x32\x18.voxswap.v1.SpeakerMatch*\xbe\x01\n\x0cModelVersion\x12\x1d\n\x19MODEL_VERSION_UNSPECIFIED\x10\x00\x12\x14\n\x10MODEL_VERSION_V1\x10\x01\x12\x14\n\x10MODEL_VERSION_V2\x10\x02\x12\x18\n\x14MODEL_VERSION_V2_PRO\x10\x03\x12\x1d\n\x19MODEL_VERSION_V2_PRO_PLUS\x10\x04\x12\x14\n\x10MODEL_VERSION_V3\x10\x05\x12\x14\n\x10MODEL_VERSION_V4\x10\x06*\xa4\x01\n\nVoiceState\x12\x1b\n\x17VOICE_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10VOICE_STATE_COLD\x10\x01\x12\x17\n\x13VOICE_STATE_LOADING\x10\x02\x12\x18\n\x14VOICE_STATE_RESIDENT\x10\x03\x12\x18\n\x14VOICE_STATE_DRAINING\x10\x04\x12\x16\n\x12VOICE_STATE_BROKEN\x10\x05*\xc5\x01\n\rVoiceFileKind\x12\x1f\n\x1bVOICE_FILE_KIND_UNSPECIFIED\x10\x00\x12\"\n\x1eVOICE_FILE_KIND_T2S_CHECKPOINT\x10\x01\x12%\n!VOICE_FILE_KIND_SOVITS_CHECKPOINT\x10\x02\x12#\n\x1fVOICE_FILE_KIND_REFERENCE_AUDIO\x10\x03\x12#\n\x1fVOICE_FILE_KIND_AUXILIARY_AUDIO\x10\x04\x32\x90\x05\n\x0cVoiceService\x12K\n\nListVoices\x12\x1d.voxswap.v1.ListVoicesRequest\x1a\x1e.voxswap.v1.ListVoicesResponse\x12\x45\n\x08GetVoice\x12\x1b.voxswap.v1.GetVoiceRequest\x1a\x1c.voxswap.v1.GetVoiceResponse\x12P\n\x0b\x43reateVoice\x12\x1e.voxswap.v1.CreateVoiceRequest\x1a\x1f.voxswap.v1.CreateVoiceResponse(\x01\x12N\n\x0bUpdateVoice\x12\x1e.voxswap.v1.UpdateVoiceRequest\x1a\x1f.voxswap.v1.UpdateVoiceResponse\x12N\n\x0b\x44\x65leteVoice\x12\x1e.voxswap.v1.DeleteVoiceRequest\x1a\x1f.voxswap.v1.DeleteVoiceResponse\x12Q\n\x0c\x45mbedSpeaker\x12\x1f.voxswap.v1.EmbedSpeakerRequest\x1a .voxswap.v1.EmbedSpeakerResponse\x12Z\n\x0f\x43ompareSpeakers\x12\".voxswap.v1.CompareSpeakersRequest\x1a#.voxswap.v1.CompareSpeakersResponse\x12K\n\nFindVoices\x12\x1d.voxswap.v1.FindVoicesRequest\x1a\x1e.voxswap.v1.FindVoicesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'voxswap.v1.voice_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODELVERSION']._serialized_start=2142
-  _globals['_MODELVERSION']._serialized_end=2332
-  _globals['_VOICESTATE']._serialized_start=2335
-  _globals['_VOICESTATE']._serialized_end=2499
-  _globals['_VOICEFILEKIND']._serialized_start=2502
-  _globals['_VOICEFILEKIND']._serialized_end=2699
+  _globals['_MODELVERSION']._serialized_start=2275
+  _globals['_MODELVERSION']._serialized_end=2465
+  _globals['_VOICESTATE']._serialized_start=2468
+  _globals['_VOICESTATE']._serialized_end=2632
+  _globals['_VOICEFILEKIND']._serialized_start=2635
+  _globals['_VOICEFILEKIND']._serialized_end=2832
   _globals['_VOICE']._serialized_start=98
   _globals['_VOICE']._serialized_end=437
   _globals['_LISTVOICESREQUEST']._serialized_start=439
@@ -59,28 +59,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEVOICERESPONSE']._serialized_end=1276
   _globals['_TAGLIST']._serialized_start=1278
   _globals['_TAGLIST']._serialized_end=1301
-  _globals['_UPDATEVOICEREQUEST']._serialized_start=1304
-  _globals['_UPDATEVOICEREQUEST']._serialized_end=1620
-  _globals['_UPDATEVOICERESPONSE']._serialized_start=1622
-  _globals['_UPDATEVOICERESPONSE']._serialized_end=1677
-  _globals['_DELETEVOICEREQUEST']._serialized_start=1679
-  _globals['_DELETEVOICEREQUEST']._serialized_end=1717
-  _globals['_DELETEVOICERESPONSE']._serialized_start=1719
-  _globals['_DELETEVOICERESPONSE']._serialized_end=1740
-  _globals['_EMBEDSPEAKERREQUEST']._serialized_start=1742
-  _globals['_EMBEDSPEAKERREQUEST']._serialized_end=1786
-  _globals['_EMBEDSPEAKERRESPONSE']._serialized_start=1788
-  _globals['_EMBEDSPEAKERRESPONSE']._serialized_end=1829
-  _globals['_COMPARESPEAKERSREQUEST']._serialized_start=1831
-  _globals['_COMPARESPEAKERSREQUEST']._serialized_end=1914
-  _globals['_COMPARESPEAKERSRESPONSE']._serialized_start=1916
-  _globals['_COMPARESPEAKERSRESPONSE']._serialized_end=1961
-  _globals['_FINDVOICESREQUEST']._serialized_start=1963
-  _globals['_FINDVOICESREQUEST']._serialized_end=2020
-  _globals['_SPEAKERMATCH']._serialized_start=2022
-  _globals['_SPEAKERMATCH']._serialized_end=2074
-  _globals['_FINDVOICESRESPONSE']._serialized_start=2076
-  _globals['_FINDVOICESRESPONSE']._serialized_end=2139
-  _globals['_VOICESERVICE']._serialized_start=2702
-  _globals['_VOICESERVICE']._serialized_end=3358
+  _globals['_PRONUNCIATIONLIST']._serialized_start=1303
+  _globals['_PRONUNCIATIONLIST']._serialized_end=1379
+  _globals['_UPDATEVOICEREQUEST']._serialized_start=1382
+  _globals['_UPDATEVOICEREQUEST']._serialized_end=1753
+  _globals['_UPDATEVOICERESPONSE']._serialized_start=1755
+  _globals['_UPDATEVOICERESPONSE']._serialized_end=1810
+  _globals['_DELETEVOICEREQUEST']._serialized_start=1812
+  _globals['_DELETEVOICEREQUEST']._serialized_end=1850
+  _globals['_DELETEVOICERESPONSE']._serialized_start=1852
+  _globals['_DELETEVOICERESPONSE']._serialized_end=1873
+  _globals['_EMBEDSPEAKERREQUEST']._serialized_start=1875
+  _globals['_EMBEDSPEAKERREQUEST']._serialized_end=1919
+  _globals['_EMBEDSPEAKERRESPONSE']._serialized_start=1921
+  _globals['_EMBEDSPEAKERRESPONSE']._serialized_end=1962
+  _globals['_COMPARESPEAKERSREQUEST']._serialized_start=1964
+  _globals['_COMPARESPEAKERSREQUEST']._serialized_end=2047
+  _globals['_COMPARESPEAKERSRESPONSE']._serialized_start=2049
+  _globals['_COMPARESPEAKERSRESPONSE']._serialized_end=2094
+  _globals['_FINDVOICESREQUEST']._serialized_start=2096
+  _globals['_FINDVOICESREQUEST']._serialized_end=2153
+  _globals['_SPEAKERMATCH']._serialized_start=2155
+  _globals['_SPEAKERMATCH']._serialized_end=2207
+  _globals['_FINDVOICESRESPONSE']._serialized_start=2209
+  _globals['_FINDVOICESRESPONSE']._serialized_end=2272
+  _globals['_VOICESERVICE']._serialized_start=2835
+  _globals['_VOICESERVICE']._serialized_end=3491
 # @@protoc_insertion_point(module_scope)

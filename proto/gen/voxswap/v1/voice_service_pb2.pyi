@@ -424,6 +424,26 @@ class TagList(_message.Message):
 Global___TagList: _TypeAlias = TagList  # noqa: Y015
 
 @_typing.final
+class PronunciationList(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRONUNCIATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pronunciations(self) -> _containers.RepeatedCompositeFieldContainer[_text_pb2.CustomPronunciation]: ...
+    def __init__(
+        self,
+        *,
+        pronunciations: _abc.Iterable[_text_pb2.CustomPronunciation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pronunciations", b"pronunciations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PronunciationList: _TypeAlias = PronunciationList  # noqa: Y015
+
+@_typing.final
 class UpdateVoiceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -435,6 +455,7 @@ class UpdateVoiceRequest(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     PROMPT_FIELD_NUMBER: _builtins.int
     SAMPLING_CONFIG_FIELD_NUMBER: _builtins.int
+    PRONUNCIATIONS_FIELD_NUMBER: _builtins.int
     voice_id: _builtins.str
     display_name: _builtins.str
     description: _builtins.str
@@ -452,6 +473,10 @@ class UpdateVoiceRequest(_message.Message):
     def sampling_config(self) -> _synthesis_pb2.SamplingConfig:
         """Replaces the default sampling as a whole; `seed` may not be set."""
 
+    @_builtins.property
+    def pronunciations(self) -> Global___PronunciationList:
+        """Replaces all pronunciations of the voice; those of a request come before them."""
+
     def __init__(
         self,
         *,
@@ -463,10 +488,11 @@ class UpdateVoiceRequest(_message.Message):
         tags: Global___TagList | None = ...,
         prompt: _synthesis_pb2.Prompt | None = ...,
         sampling_config: _synthesis_pb2.SamplingConfig | None = ...,
+        pronunciations: Global___PronunciationList | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_consent", b"_consent", "_description", b"_description", "_display_name", b"_display_name", "_licence", b"_licence", "consent", b"consent", "description", b"description", "display_name", b"display_name", "licence", b"licence", "prompt", b"prompt", "sampling_config", b"sampling_config", "tags", b"tags"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_consent", b"_consent", "_description", b"_description", "_display_name", b"_display_name", "_licence", b"_licence", "consent", b"consent", "description", b"description", "display_name", b"display_name", "licence", b"licence", "prompt", b"prompt", "pronunciations", b"pronunciations", "sampling_config", b"sampling_config", "tags", b"tags"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_consent", b"_consent", "_description", b"_description", "_display_name", b"_display_name", "_licence", b"_licence", "consent", b"consent", "description", b"description", "display_name", b"display_name", "licence", b"licence", "prompt", b"prompt", "sampling_config", b"sampling_config", "tags", b"tags", "voice_id", b"voice_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_consent", b"_consent", "_description", b"_description", "_display_name", b"_display_name", "_licence", b"_licence", "consent", b"consent", "description", b"description", "display_name", b"display_name", "licence", b"licence", "prompt", b"prompt", "pronunciations", b"pronunciations", "sampling_config", b"sampling_config", "tags", b"tags", "voice_id", b"voice_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__consent: _TypeAlias = _typing.Literal["consent"]  # noqa: Y015
     _WhichOneofArgType__consent: _TypeAlias = _typing.Literal["_consent", b"_consent"]  # noqa: Y015

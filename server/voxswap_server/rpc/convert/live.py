@@ -25,7 +25,7 @@ from voxswap_server.errors import RequestError
 from voxswap_server.limits import SPEAKING_RATE
 from voxswap_server.rpc.convert import events
 from voxswap_server.rpc.convert.fields import Fields, checked
-from voxswap_server.rpc.convert.speech import refuse_unbuilt, to_speech
+from voxswap_server.rpc.convert.speech import to_speech
 
 Request = speech_service_pb2.StreamingSynthesizeRequest
 Response = speech_service_pb2.StreamingSynthesizeResponse
@@ -45,7 +45,6 @@ def to_config(request: Request | None, *, request_id: str, deadline_s: float | N
     Raises:
         RequestError: it is not `config`.
         InvalidFields: lists everything that is wrong with it.
-        NotBuilt: it asks for something that this release cannot do.
     """
     kind = request.WhichOneof("message") if request is not None else None
     if request is None or kind != "config":
@@ -56,7 +55,6 @@ def to_config(request: Request | None, *, request_id: str, deadline_s: float | N
         ahead_ms = None
         if given.HasField("max_ahead_ms"):
             ahead_ms = fields.between("config.max_ahead_ms", given.max_ahead_ms, *AHEAD_MS)
-    refuse_unbuilt(given.speech_config)
     return LiveConfig(speech, None if ahead_ms is None else ahead_ms / 1000)
 
 

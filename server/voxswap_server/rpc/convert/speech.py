@@ -1,6 +1,6 @@
 """SpeechService: requests to `SynthesisRequest`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from voxswap.v1 import audio_pb2, synthesis_pb2, text_pb2
@@ -16,7 +16,7 @@ from voxswap_server.domain import (
     SynthesisRequest,
     TimestampKind,
 )
-from voxswap_server.errors import BadReferenceAudio, NotBuilt, RequestError
+from voxswap_server.errors import BadReferenceAudio, RequestError
 from voxswap_server.limits import MAX_AUXILIARY
 from voxswap_server.rpc.convert.fields import Fields, checked
 from voxswap_server.rpc.convert.language import to_language
@@ -70,6 +70,7 @@ FIELD_PATHS: Mapping[str, str] = {
     "sample_rate_hz": "config.audio_config.sample_rate_hertz",
     "sample_steps": "config.sample_steps",
     "speaking_rate": "config.audio_config.speaking_rate",
+    "super_sampling": "config.super_sampling",
     "prompt": "config.prompt",
     "prompt.audio": "config.prompt.reference_audio",
     "prompt.auxiliary": "config.prompt.auxiliary_audio",
@@ -99,16 +100,12 @@ def to_synthesis(
 
     Raises:
         InvalidFields: lists everything that is wrong.
-        NotBuilt: it asks for something that this release cannot do.
     """
     with checked() as fields:
         if not text.strip():
             fields.reject("text", "holds nothing that could be spoken")
-        request = replace(
-            to_speech(fields, config), request_id=request_id, text=text, deadline_s=deadline_s, unary=unary
-        )
-    refuse_unbuilt(config)
-    return request
+        asked = to_speech(fields, config)
+    return replace(asked, request_id=request_id, text=text, deadline_s=deadline_s, unary=unary)
 
 
 def to_speech(fields: Fields, config: synthesis_pb2.SpeechConfig) -> SynthesisRequest:
@@ -125,7 +122,7 @@ def to_speech(fields: Fields, config: synthesis_pb2.SpeechConfig) -> SynthesisRe
         pause_s=_to_pause(fields, config),
         cut_method=fields.choice("config.cut_method", config.cut_method, text_pb2.CutMethod.DESCRIPTOR, CUT_METHODS),
         sample_steps=_to_steps(fields, config),
-        pronunciations=_to_pronunciations(fields, config),
+        pronunciations=to_pronunciations(fields, "config.custom_pronunciations", config.custom_pronunciations),
         spell_out=fields.choice(
             "config.text_normalization",
             config.text_normalization,
@@ -139,21 +136,13 @@ def to_speech(fields: Fields, config: synthesis_pb2.SpeechConfig) -> SynthesisRe
             for index, kind in enumerate(config.timestamp_types)
         ),
         exact=config.exact,
+        super_sampling=config.super_sampling,
     )
 
 
-def refuse_unbuilt(config: synthesis_pb2.SpeechConfig) -> None:
-    """Raises: NotBuilt, the config asks for something that this release cannot do."""
-    asked = {
-        "super_sampling": config.super_sampling,
-    }
-    unbuilt = [f"config.{name}" for name, used in asked.items() if used]
-    if unbuilt:
-        raise NotBuilt(f"this release cannot do {', '.join(unbuilt)} yet; leave it unset")
-
-
-def _to_pronunciations(fields: Fields, config: synthesis_pb2.SpeechConfig) -> tuple[Pronunciation, ...]:
-    name, given = "config.custom_pronunciations", config.custom_pronunciations
+def to_pronunciations(
+    fields: Fields, name: str, given: Sequence[text_pb2.CustomPronunciation]
+) -> tuple[Pronunciation, ...]:
     fields.at_most(name, len(given), MAX_PRONUNCIATIONS, "pronunciations")
     first: dict[str, int] = {}
     found = []

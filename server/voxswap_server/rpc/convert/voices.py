@@ -6,7 +6,7 @@ from voxswap.v1 import synthesis_pb2, voice_service_pb2
 from voxswap_server.domain import Language, SamplingParams, SpeakerMatch, VoiceChanges, VoiceInfo
 from voxswap_server.rpc.convert.fields import Fields, checked
 from voxswap_server.rpc.convert.language import to_code, to_language
-from voxswap_server.rpc.convert.speech import to_prompt, to_sampling
+from voxswap_server.rpc.convert.speech import to_prompt, to_pronunciations, to_sampling
 
 VERSIONS: Mapping[int, str] = {
     voice_service_pb2.MODEL_VERSION_UNSPECIFIED: "",
@@ -99,6 +99,11 @@ def to_changes(request: voice_service_pb2.UpdateVoiceRequest) -> tuple[str, Voic
             tags=to_tags(fields, "tags.tags", request.tags.tags) if given("tags") else None,
             prompt=to_prompt(fields, "prompt", request.prompt) if given("prompt") else None,
             sampling=_to_default_sampling(fields, request.sampling_config) if given("sampling_config") else None,
+            pronunciations=to_pronunciations(
+                fields, "pronunciations.pronunciations", request.pronunciations.pronunciations
+            )
+            if given("pronunciations")
+            else None,
         )
         if changes == VoiceChanges():
             fields.reject("", "nothing to change is set")
