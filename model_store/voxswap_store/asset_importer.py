@@ -30,6 +30,7 @@ from voxswap_store.converted import Converted
 from voxswap_store.errors import BadTensor, CheckpointError
 from voxswap_store.files import Staging, exclusive, hash_file, remove_directory
 from voxswap_store.hyperparams import Described, read_objects
+from voxswap_store.layout_ap_bwe import convert_ap_bwe, is_ap_bwe
 from voxswap_store.layout_assets import convert_bigvgan, convert_eres2net, convert_vocoder_v4
 from voxswap_store.layout_ecapa import convert_ecapa, is_ecapa
 from voxswap_store.layout_sovits import convert_sovits
@@ -51,6 +52,8 @@ CONFIG: Final = "config.json"
 HYPERPARAMETERS: Final = "hyperparams.yaml"
 EMBEDDING_MODEL: Final = "embedding_model.ckpt"
 """What SpeechBrain's speaker encoders are made of."""
+AP_BWE: Final = ("g_24kto48k.zip", "g_24kto48k", "g_24kto48k.ckpt", "g_24kto48k.safetensors")
+"""What the generator of AP-BWE is called: by GPT-SoVITS, by its authors, by others who pass it on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,8 @@ def _in_folder(folder: Path, names: set[str]) -> Iterator[FoundAsset]:
             yield FoundAsset(ASSETS[name], weights, tuple(folder / text for text in texts if text in names), {})
     if "bigvgan_generator.pt" in names and "num_mels" in config:
         yield FoundAsset(ASSETS["bigvgan"], folder / "bigvgan_generator.pt", (), config)
+    if is_ap_bwe(config) and (generator := next((name for name in AP_BWE if name in names), None)):
+        yield FoundAsset(ASSETS["ap_bwe"], folder / generator, (), config)
     if {HYPERPARAMETERS, EMBEDDING_MODEL} <= names and is_ecapa(objects := _objects(folder)):
         yield FoundAsset(ASSETS["ecapa"], folder / EMBEDDING_MODEL, (), objects)
     for file in sorted(names):
@@ -225,6 +230,7 @@ _SINGLE_FILES: Final[Mapping[str, Callable[[str], bool]]] = {
 _CONVERTERS: Final[Mapping[str, Callable[[Mapping[str, Tensor], dict[str, Any]], Converted]]] = {
     "eres2net": lambda tensors, _: convert_eres2net(tensors),
     "bigvgan": convert_bigvgan,
+    "ap_bwe": convert_ap_bwe,
     "vocoder_v4": lambda tensors, _: convert_vocoder_v4(tensors),
     "ecapa": convert_ecapa,
     "ecapa_small": convert_ecapa,

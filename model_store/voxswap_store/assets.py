@@ -59,6 +59,13 @@ _ROWS: Final = (
     ),
     AssetSpec("vocoder_v4", "v4 vocoder", "speaking with v4 voices", "gsv-v4-pretrained/vocoder.pth"),
     AssetSpec(
+        "ap_bwe",
+        "AP-BWE 24 to 48 kHz",
+        "super sampling of v3 voices",
+        "24kto48k/",
+        "GPT-SoVITS's tools/AP_BWE_main/24kto48k, a folder that holds g_24kto48k.zip and config.json",
+    ),
+    AssetSpec(
         "ecapa",
         "ECAPA-TDNN",
         "telling who is heard (speaker embeddings)",

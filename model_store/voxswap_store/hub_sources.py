@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from voxswap_server.errors import RequestError
-from voxswap_store.asset_importer import EMBEDDING_MODEL, HYPERPARAMETERS
+from voxswap_store.asset_importer import AP_BWE, CONFIG, EMBEDDING_MODEL, HYPERPARAMETERS
 from voxswap_store.assets import asset_spec
 
 
@@ -51,6 +51,8 @@ SOURCES: Final[Mapping[str, HubSource]] = MappingProxyType(
     | {
         "bigvgan": HubSource("nvidia/bigvgan_v2_24khz_100band_256x", _files("config.json", "bigvgan_generator.pt")),
         "ecapa": HubSource("speechbrain/spkrec-ecapa-voxceleb", _files(HYPERPARAMETERS, EMBEDDING_MODEL)),
+        # Its authors publish it on a drive that has no hashes; this is a copy in the format of our own files.
+        "ap_bwe": HubSource("rsxdalv/AP-BWE", _files(*(f"weights/24kto48k/{name}" for name in (CONFIG, AP_BWE[-1])))),
     }
 )
 """By the name of the asset; every asset has a row, but those that come with voxswap."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import torch
 
+from voxswap_server.demo.tiny_ap_bwe import write_ap_bwe
 from voxswap_server.demo.tiny_ecapa import write_ecapa
 from voxswap_server.demo.tiny_networks import write_bert, write_eres2net, write_hubert
 from voxswap_server.demo.tiny_speech import TRANSCRIPT, speech_clip
@@ -50,6 +51,7 @@ _ASSETS: Final[Mapping[str, Callable[[Path, int], None]]] = {
     "sovits_v4": _write_base("v4"),
     "bigvgan": write_bigvgan,
     "vocoder_v4": write_vocoder_v4,
+    "ap_bwe": write_ap_bwe,
     "ecapa": write_ecapa,
 }
 """What writes each shared network."""

@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from voxswap_server.domain import Language, SynthesisRequest
+from voxswap_server.engine.networks import SUPER_SAMPLER
 from voxswap_server.engine.residency.contract import network_id
 from voxswap_server.engine.residency.manager import ResidencyManager
 from voxswap_server.engine.voice import Voice
@@ -47,6 +48,7 @@ class Foresight:
 
         Raises:
             CapacityError: there is no room for it.
+            AssetMissing: it asks for super sampling, and the network for that is not installed.
         """
         wanted = await asyncio.get_running_loop().run_in_executor(self._executor, self.wanted, request)
         async with AsyncExitStack() as held:
@@ -54,6 +56,8 @@ class Foresight:
                 try:
                     await held.enter_async_context(self._residency.lease(network_id(name)))
                 except AssetMissing:
+                    if name == SUPER_SAMPLER:
+                        raise  # nothing can stand in for it, so no stream should begin
                     continue  # whether the request can do without is decided where it is used
             yield
 
@@ -70,6 +74,8 @@ class Foresight:
                 transcript = (request.prompt.transcript, request.prompt.language)
             if any(self._chinese(*text, spec) for text in (transcript, (request.text, request.language))):
                 names.append("bert")
+            if request.super_sampling and spec.super_sampled_hz is not None:
+                names.append(SUPER_SAMPLER)
         except VoxswapError:
             return ()
         return tuple(names)

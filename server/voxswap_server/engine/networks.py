@@ -17,6 +17,7 @@ import torch
 
 from voxswap_server.engine.residency.contract import Lease, network_id
 from voxswap_server.errors import AssetMissing
+from voxswap_server.nn.ap_bwe import SuperSampler
 from voxswap_server.nn.bert import TextEncoder
 from voxswap_server.nn.ecapa import SpeakerEncoder
 from voxswap_server.nn.eres2net import SpeakerVectorNet
@@ -45,6 +46,7 @@ def _content_encoder(width: int, directory: Path, *, dtype: torch.dtype, device:
     return encoder
 
 
+SUPER_SAMPLER: Final = "ap_bwe"
 _SPEAKERS: Final = _Reader(
     lambda directory, *, device, **_: SpeakerEncoder.from_directory(directory, device=device), torch.float32
 )
@@ -54,6 +56,7 @@ _NETWORKS: Final[Mapping[str, _Reader]] = {
     "eres2net": _Reader(SpeakerVectorNet.from_directory),
     "bigvgan": _Reader(partial(load_vocoder, "bigvgan")),
     "vocoder_v4": _Reader(partial(load_vocoder, "vocoder_v4")),
+    SUPER_SAMPLER: _Reader(SuperSampler.from_directory, torch.float32),
     "ecapa": _SPEAKERS,
     "ecapa_small": _SPEAKERS,
 }

@@ -9,8 +9,10 @@ from typing import TypeVar
 from voxswap_server.domain import CutMethod, SynthesisRequest
 from voxswap_server.engine.pipeline import SpeechParams
 from voxswap_server.engine.voice import Voice
+from voxswap_server.errors import RequestError
 from voxswap_server.nn.decoder import DEFAULT_STEPS
 from voxswap_server.nn.sampling import Sampling
+from voxswap_server.nn.specs import SPECS, VersionSpec
 
 DEFAULT_PAUSE_S = 0.3
 DEFAULT_CUT = CutMethod.PUNCTUATION
@@ -22,10 +24,18 @@ T = TypeVar("T")
 class Parameters:
     cut: CutMethod
     speech: SpeechParams
+    rate_hz: int
+    """Of the audio as it is made."""
+    super_sampled: bool = False
+    """It is made at the voice's rate and then raised to `rate_hz`."""
 
 
 def resolve(request: SynthesisRequest, voice: Voice, *, seed: int) -> Parameters:
-    """Every parameter of a request; `seed` is used if it brings none."""
+    """Every parameter of a request; `seed` is used if it brings none.
+
+    Raises:
+        RequestError: the voice cannot be super-sampled.
+    """
     asked, usual, plain = request.sampling, voice.manifest.defaults, Sampling()
     sampling = Sampling(
         top_k=_first(asked.top_k, usual.top_k, plain.top_k),
@@ -45,7 +55,22 @@ def resolve(request: SynthesisRequest, voice: Voice, *, seed: int) -> Parameters
             live=not request.unary,
             align=bool(request.timestamps),
         ),
+        rate_hz=_rate_hz(request, voice.spec),
+        super_sampled=request.super_sampling,
     )
+
+
+def _rate_hz(request: SynthesisRequest, spec: VersionSpec) -> int:
+    if not request.super_sampling:
+        return spec.sample_rate_hz
+    if spec.super_sampled_hz is None:
+        can = ", ".join(one.version for one in SPECS.values() if one.super_sampled_hz is not None)
+        raise RequestError(
+            f"voice {request.voice_id!r} of {spec.version} speaks at {spec.sample_rate_hz} Hz and cannot be "
+            f"super-sampled; voices that can: those of {can}",
+            field="super_sampling",
+        )
+    return spec.super_sampled_hz
 
 
 def _first(asked: T | None, usual: T | None, plain: T) -> T:

@@ -27,15 +27,17 @@ from voxswap_server.engine.alignment import Scale, timestamps
 from voxswap_server.engine.estimates import Demand, Estimates
 from voxswap_server.engine.foresight import Foresight
 from voxswap_server.engine.job import Outbox, Samples, UtteranceAligned, UtteranceRetried, UtteranceSpoken
+from voxswap_server.engine.networks import Networks
 from voxswap_server.engine.output import Encoded, OutputStream
-from voxswap_server.engine.parameters import resolve
-from voxswap_server.engine.pipeline import SpeechParams
+from voxswap_server.engine.parameters import Parameters, resolve
 from voxswap_server.engine.playback import Playback
 from voxswap_server.engine.prompts import Prompts
 from voxswap_server.engine.residency.contract import Lease
 from voxswap_server.engine.residency.manager import ResidencyManager
 from voxswap_server.engine.speaking import LookAhead, SpeechLine, speak
+from voxswap_server.engine.super_sampling import super_sampled
 from voxswap_server.engine.text_encoder import TextEncoding
+from voxswap_server.engine.uninterrupted import uninterrupted
 from voxswap_server.engine.voice import Voice
 from voxswap_server.engine.worker import Worker
 from voxswap_server.errors import DeadlineExceeded, DegenerateAudio, RequestError, TextTooLong
@@ -75,6 +77,7 @@ class Services:
 
     admission: Admission
     residency: ResidencyManager[Voice]
+    networks: Networks
     foresight: Foresight
     text: TextEncoding
     prompts: Prompts
@@ -92,7 +95,7 @@ class _Tally:
 
     playback: Playback
     made_samples: int = 0
-    """At the rate of the voice."""
+    """Before the asked rate."""
     samples: int = 0
     chunks: int = 0
     utterances: int = 0
@@ -166,7 +169,7 @@ class EngineSynthesizer:
         read_s = self._on.clock()
         script = await self._on.text.script(request.text, code, params.cut)
         self._on.tracing.past("cut", read_s, self._on.clock(), lines=len(script.lines))
-        output = OutputStream(request.audio, spec.sample_rate_hz, whole=request.unary)
+        output = OutputStream(request.audio, params.rate_hz, whole=request.unary)
         yield StreamStarted(
             request_id=request.request_id,
             voice_id=lease.voice_id,
@@ -182,7 +185,7 @@ class EngineSynthesizer:
         for notice in script.notices:
             yield notice
         lines = self._lines(script, code, spec.symbols, manner)
-        async with self._job(request, voice, params.speech, lines, tally) as outbox:
+        async with self._job(request, voice, params, lines, tally) as outbox:
             async for item in outbox.items():
                 if isinstance(item, Notice):
                     if item not in notices:
@@ -241,19 +244,22 @@ class EngineSynthesizer:
 
     @asynccontextmanager
     async def _job(
-        self, request: SynthesisRequest, voice: Voice, params: SpeechParams, lines: Iterator[SpeechLine], tally: _Tally
+        self, request: SynthesisRequest, voice: Voice, params: Parameters, lines: Iterator[SpeechLine], tally: _Tally
     ) -> AsyncIterator[Outbox]:
         """The request on the device thread. When the block ends, however it ends, the thread has let go of it."""
         worker, clock = self._on.worker, self._on.clock
-        outbox = Outbox(voice.spec.sample_rate_hz, asyncio.get_running_loop(), worker.wake)
+        routine = speak(voice, params.speech, self._on.prompts.encode(voice, request.prompt), lines, self._ahead)
+        if params.super_sampled:
+            routine = super_sampled(routine, self._on.networks, whole=params.speech.exact)
+        outbox = Outbox(params.rate_hz, asyncio.get_running_loop(), worker.wake)
         job = worker.submit(
             request.request_id,
-            speak(voice, params, self._on.prompts.encode(voice, request.prompt), lines, self._ahead),
+            routine,
             outbox,
-            rate_hz=voice.spec.sample_rate_hz,
+            rate_hz=params.rate_hz,
             accepted_s=tally.playback.accepted_s,
             deadline_s=request.deadline_s,
-            batch=not params.live,
+            batch=not params.speech.live,
         )
         try:
             yield outbox
@@ -266,7 +272,7 @@ class EngineSynthesizer:
                 cancelled_s = clock()
                 worker.cancel(job)
                 # Shielded: the weights stay leased until the device thread does not touch them any more.
-                await _uninterrupted(asyncio.wrap_future(job.ended))
+                await uninterrupted(asyncio.wrap_future(job.ended))
                 self._on.metrics.released(clock() - cancelled_s, current_trace_id())
             job.timeline.trace(self._on.tracing)
 
@@ -316,15 +322,3 @@ class EngineSynthesizer:
             semantic_tokens=tally.semantic_tokens,
             retried_utterances=tally.retried,
         )
-
-
-async def _uninterrupted(future: "asyncio.Future[None]") -> None:
-    """Waits for a future even if the waiting task is cancelled meanwhile; the cancellation comes after it."""
-    cancelled = False
-    while not future.done():
-        try:
-            await asyncio.shield(future)
-        except asyncio.CancelledError:
-            cancelled = True
-    if cancelled:
-        raise asyncio.CancelledError

@@ -74,6 +74,8 @@ class VersionSpec:
     """Only of flow-matching decoders."""
     vocoder: Literal["bigvgan", "vocoder_v4"] | None = None
     """Shared network that turns mel frames into samples; None: the decoder makes samples itself."""
+    super_sampled_hz: int | None = None
+    """Rate that its waveform can be raised to, with a wider band; None: there is no network for that."""
 
 
 _FLOW_V3 = FlowSpec(MelSpec(24_000, 1024, 256), Fraction(15, 8), Fraction(31, 8), 468, 934, samples_per_frame=256)
@@ -96,6 +98,7 @@ _ROWS = (
         auxiliary_references=False,
         flow=_FLOW_V3,
         vocoder="bigvgan",
+        super_sampled_hz=48_000,
     ),
     VersionSpec(
         "v4",

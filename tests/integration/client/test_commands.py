@@ -102,6 +102,7 @@ def test_options_of_speak_reach_the_engine(server, run, tmp_path):
         "punctuation",
         "--pause-ms",
         "100",
+        "--super-sampling",
         "--steps",
         "8",
         "--transcript",
@@ -117,7 +118,7 @@ def test_options_of_speak_reach_the_engine(server, run, tmp_path):
     assert asked.audio == domain.AudioFormat(domain.AudioEncoding.PCM_F32, 16000, -3.0)
     assert asked.sampling == domain.SamplingParams(4, 0.9, 0.8, 1.2, 5)
     assert asked.language == domain.Language("en", domain.LanguageMode.ALL)
-    assert (asked.speaking_rate, asked.pause_s, asked.sample_steps) == (1.5, 0.1, 8)
+    assert (asked.speaking_rate, asked.pause_s, asked.sample_steps, asked.super_sampling) == (1.5, 0.1, 8, True)
     assert asked.cut_method is domain.CutMethod.PUNCTUATION
     assert asked.prompt == domain.Prompt(b"a clip", "Hi.", domain.Language("en"))
     assert asked.deadline_s is not None

@@ -19,7 +19,6 @@ from voxswap_client import (
     DeadlineExceeded,
     InvalidRequest,
     NewVoice,
-    NotBuilt,
     Notice,
     Overloaded,
     Prompt,
@@ -182,8 +181,6 @@ def test_errors_arrive_as_themselves(server, client):
         client.synthesize("Hello", "narrator", request_id="mine")
     assert bug.value.request_id == "mine"
     assert "secret" not in str(bug.value)
-    with pytest.raises(NotBuilt):
-        client.synthesize("Hello", "narrator", SpeechOptions(super_sampling=True))
     with pytest.raises(VoiceNotFound):
         list(client.live_events([Text("Hello")], "nobody"))
 

@@ -88,7 +88,7 @@ async def test_every_parameter_of_a_post_arrives(rig):
         "parallel_infer": False,
         "repetition_penalty": 1.2,
         "sample_steps": 16,
-        "super_sampling": False,
+        "super_sampling": True,
         "overlap_length": 4,
         "min_chunk_length": 8,
     }
@@ -102,6 +102,7 @@ async def test_every_parameter_of_a_post_arrives(rig):
     assert asked.cut_method is CutMethod.CHINESE_STOP
     assert (asked.speaking_rate, asked.pause_s, asked.sample_steps, asked.unary) == (1.25, 0.1, 16, False)
     assert asked.audio.encoding is AudioEncoding.PCM_S16
+    assert asked.super_sampling
 
 
 async def test_upstreams_defaults_are_the_voices(rig):

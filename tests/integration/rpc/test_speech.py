@@ -11,6 +11,7 @@ from grpc import aio
 
 from voxswap.v1 import audio_pb2, speech_service_pb2, synthesis_pb2, text_pb2
 from voxswap_server.domain import Language, LanguageMode, Notice
+from voxswap_server.errors import RequestError
 
 TEXT = "three small words"
 SAMPLES = 15 * 3200
@@ -212,18 +213,12 @@ async def test_sixteen_streams_do_not_mix(rig):
     assert answers == [(f"r{index}", 3 * (index % 4 + 1) * 3200) for index in range(16)]
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"super_sampling": True},
-    ],
-    ids=lambda config: next(iter(config)),
-)
-async def test_what_is_not_built_is_refused_by_name(rig, refused, config):
-    told = await refused(rig.speech.Synthesize(unary(**config)))
-    assert told.code == grpc.StatusCode.UNIMPLEMENTED
-    assert f"config.{next(iter(config))}" in told.message
-    assert rig.synthesizer.begun == 0
+async def test_a_voice_that_cannot_be_super_sampled_is_told_by_the_field(rig, refused):
+    rig.synthesizer.failures[0] = RequestError("cannot be super-sampled", field="super_sampling")
+    told = await refused(rig.speech.Synthesize(unary(super_sampling=True)))
+    assert told.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert [one.field for one in told.details["BadRequest"].field_violations] == ["config.super_sampling"]
+    assert rig.synthesizer.requests[0].super_sampling
 
 
 async def test_all_violations_are_listed_at_once(rig, refused):

@@ -16,7 +16,7 @@ from voxswap_store import errors
 from voxswap_store.asset_importer import find_assets, import_assets
 from voxswap_store.assets import ASSETS, WEIGHTS, asset_directory, asset_state, asset_states, verify_asset
 
-NETWORKS = ("hubert", "bert", "eres2net", "sovits_v3", "sovits_v4", "bigvgan", "vocoder_v4")
+NETWORKS = ("hubert", "bert", "eres2net", "sovits_v3", "sovits_v4", "bigvgan", "vocoder_v4", "ap_bwe")
 """What a `pretrained_models` folder of GPT-SoVITS holds."""
 
 

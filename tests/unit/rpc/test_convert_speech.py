@@ -19,7 +19,7 @@ from voxswap_server.domain import (
     Pronunciation,
     SynthesisDone,
 )
-from voxswap_server.errors import InvalidFields, NotBuilt, RequestError
+from voxswap_server.errors import InvalidFields, RequestError
 from voxswap_server.rpc.convert import events, speech
 from voxswap_server.rpc.convert.fields import ID_PATTERN
 
@@ -147,10 +147,11 @@ def test_a_text_must_hold_something(text):
     assert list(violations(text)) == ["text"]
 
 
-def test_violations_come_before_what_is_not_built():
-    assert list(violations(super_sampling=True, pause_ms=-1)) == ["config.pause_ms"]
-    with pytest.raises(NotBuilt, match=r"config\.super_sampling"):
-        convert(super_sampling=True)
+def test_super_sampling_reaches_the_engine():
+    assert convert(super_sampling=True).super_sampling
+    assert not convert().super_sampling
+    error = RequestError("cannot", field="super_sampling")
+    assert speech.field_path(error) == "config.super_sampling"
 
 
 def test_exact_reaches_the_engine():

@@ -130,6 +130,8 @@ async def performing(
     async with services.foresight.networks(foreseen), services.residency.lease(cast.voice_id) as lease:
         services.tracing.past("load", asked_s, services.clock(), voice=cast.voice_id)
         voice = lease.bundle
+        if not first and voice.spec.super_sampled_hz is None:
+            request = replace(request, super_sampling=False)  # it is resampled to the rate of the stream
         cast.generation, cast.cache_state, cast.load_ms = lease.generation, lease.cache_state, lease.load_ms
         yield Performer(
             services,

@@ -20,7 +20,6 @@ from voxswap_server.domain import (
     SamplingParams,
     SynthesisRequest,
 )
-from voxswap_server.errors import NotBuilt
 from voxswap_server.http.bodies import Asked
 from voxswap_server.http.calls import Call
 
@@ -118,13 +117,7 @@ class TtsAsked(Asked):
 
 
 def to_synthesis(asked: TtsAsked, call: Call, voice_id: str, prompt: Prompt | None) -> SynthesisRequest:
-    """The request that the parameters stand for.
-
-    Raises:
-        NotBuilt: it asks for super sampling.
-    """
-    if asked.super_sampling:
-        raise NotBuilt("this release cannot do super_sampling yet; leave it out")
+    """The request that the parameters stand for."""
     return SynthesisRequest(
         request_id=call.request_id,
         voice_id=voice_id,
@@ -143,6 +136,7 @@ def to_synthesis(asked: TtsAsked, call: Call, voice_id: str, prompt: Prompt | No
         pause_s=asked.fragment_interval,
         cut_method=CUTS[asked.text_split_method],
         sample_steps=asked.sample_steps,
+        super_sampling=asked.super_sampling,
         deadline_s=call.deadline_s,
         unary=not asked.streams,
     )
