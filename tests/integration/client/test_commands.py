@@ -295,7 +295,15 @@ def test_a_voice_is_created_updated_and_deleted(server, run, tmp_path):
     updated = run("voices", "update", "nova", "--name", "Supernova", "--tag", "loud")
     assert updated.exit_code == 0
     assert "Supernova" in updated.stdout
-    assert server.library.changes == [domain.VoiceChanges(display_name="Supernova", tags=("loud",))]
+    told = run("voices", "update", "nova", "--pronounce", "Xu=pinyin:xu2", "--temperature", "0.8", "--top-k", "5")
+    assert told.exit_code == 0, told.stderr
+    assert server.library.changes == [
+        domain.VoiceChanges(display_name="Supernova", tags=("loud",)),
+        domain.VoiceChanges(
+            sampling=domain.SamplingParams(temperature=pytest.approx(0.8), top_k=5),
+            pronunciations=(domain.Pronunciation("Xu", "xu2", domain.PhoneticEncoding.PINYIN),),
+        ),
+    ]
     kept = run("voices", "delete", "nova", stdin="n\n")
     assert kept.exit_code == 1
     assert "nova" in server.library.voices

@@ -100,10 +100,12 @@ def test_every_option_reaches_the_message():
 
 
 def test_every_change_reaches_the_message():
-    changes = VoiceChanges("n", "d", "l", "c", ("t",), Prompt(b"clip"), Sampling(top_k=3))
+    changes = VoiceChanges("n", "d", "l", "c", ("t",), Prompt(b"clip"), Sampling(top_k=3), (Pronunciation("a", "AH0"),))
     message = to_update("narrator", changes)
     assert {field.name for field, _ in message.ListFields()} == set(message.DESCRIPTOR.fields_by_name)
     assert not message.sampling_config.HasField("seed")
+    assert not to_update("narrator", VoiceChanges("n")).HasField("pronunciations")
+    assert to_update("narrator", VoiceChanges(pronunciations=())).HasField("pronunciations")  # takes all away
 
 
 def test_a_file_is_announced_with_its_size_and_hash_and_sent_in_pieces(tmp_path):
