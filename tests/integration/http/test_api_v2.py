@@ -103,6 +103,7 @@ async def test_every_parameter_of_a_post_arrives(rig):
     assert (asked.speaking_rate, asked.pause_s, asked.sample_steps, asked.unary) == (1.25, 0.1, 16, False)
     assert asked.audio.encoding is AudioEncoding.PCM_S16
     assert asked.super_sampling
+    assert asked.super_sampling
 
 
 async def test_upstreams_defaults_are_the_voices(rig):
