@@ -10,6 +10,7 @@ import threading
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def own_store(tiny_store: Path, tmp_path: Path) -> Path:
 
 async def test_unary_is_the_joined_stream_and_residency_and_metrics_tell_of_it(tiny_store: Path) -> None:
     async with serving(tiny_store) as (server, client):
-        events = [event async for event in client.stream(TEXT, "amber", OPTIONS)]
+        events = [event async for event in client.stream(TEXT, "amber", replace(OPTIONS, exact=True))]
         unary = await client.synthesize(TEXT, "amber", OPTIONS)
         chunks = [event for event in events if isinstance(event, AudioChunk)]
         assert isinstance(events[0], StreamStarted)
