@@ -168,11 +168,12 @@ def from_synthesize(response: speech_service_pb2.SynthesizeResponse) -> Speech:
 
 
 def to_pronunciations(words: Sequence[Pronunciation]) -> list[text_pb2.CustomPronunciation]:
+    number: Callable[..., Any] = enums.number
     return [
         text_pb2.CustomPronunciation(
             phrase=word.phrase,
             pronunciation=word.pronunciation,
-            phonetic_encoding=enums.number(text_pb2.PhoneticEncoding.DESCRIPTOR, "PHONETIC_ENCODING", word.encoding),
+            phonetic_encoding=number(text_pb2.PhoneticEncoding.DESCRIPTOR, "PHONETIC_ENCODING", word.encoding),
         )
         for word in words
     ]
