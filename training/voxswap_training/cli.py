@@ -248,7 +248,7 @@ def _t2s(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     _training(stage)
     stage.add_argument("--codebook", type=Path, required=True)
     stage.add_argument("--batch-tokens", type=int, default=3000)
-    stage.add_argument("--layers", type=int, default=5)
+    stage.add_argument("--layers", type=int, default=4)
     stage.add_argument("--width", type=int, default=256)
     stage.add_argument("--report-every", type=int, default=100)
     stage.set_defaults(run=_run_t2s)

@@ -20,7 +20,7 @@ _POSITIONS = 4096
 class T2SShape:
     hidden_dim: int = 256
     head: int = 8
-    n_layer: int = 5
+    n_layer: int = 4
     vocab_size: int = 1025
     phoneme_vocab_size: int = 732
 

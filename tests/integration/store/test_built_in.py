@@ -3,15 +3,30 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soxr
+import torch
+from numpy.typing import NDArray
 
+from voxswap_server.audio.decode import decode
 from voxswap_server.cli.storing import prompt_import
 from voxswap_server.demo.tiny import build_tiny_store
 from voxswap_server.demo.tiny_built_in import CONTENT_WIDTH, write_built_in
+from voxswap_server.demo.tiny_speech import RATE_HZ, speech_clip
 from voxswap_server.errors import RequestError
-from voxswap_store.asset_importer import find_assets
-from voxswap_store.assets import CONTENT_ENCODERS, asset_state, content_encoder
-from voxswap_store.built_in import TAG, built_in_root, catalogue_of, install_built_in, packaged_voices, read_table
+from voxswap_server.nn.ecapa import SpeakerEncoder
+from voxswap_store.asset_importer import find_assets, import_assets
+from voxswap_store.assets import CONTENT_ENCODERS, asset_directory, asset_state, content_encoder
+from voxswap_store.built_in import (
+    TAG,
+    built_in_root,
+    catalogue_of,
+    install_built_in,
+    packaged,
+    packaged_voices,
+    read_table,
+)
 from voxswap_store.catalogue import Catalogue
 from voxswap_store.content import content_encoder_of
 from voxswap_store.errors import CheckpointError
@@ -125,3 +140,24 @@ def test_voices_of_the_package_have_all_that_they_need() -> None:
     assert "hubert_small" in find_assets(folder, only=("hubert_small",))
     for voice in read_table(folder).voices:
         assert (folder / "references" / voice.reference).is_file()
+
+
+def test_the_speaker_encoder_of_the_package_knows_speakers_again(tmp_path: Path) -> None:
+    folder = packaged()
+    if folder is None or "ecapa_small" not in find_assets(folder, only=("ecapa_small",)):
+        pytest.skip("this source tree has no speaker encoder")
+    import_assets(folder, tmp_path, only=("ecapa_small",))
+    encoder = SpeakerEncoder.from_directory(asset_directory(tmp_path, "ecapa_small"))
+    noise = np.random.default_rng(0).normal(0, 0.003, 16_000 * 5).astype(np.float32)
+    clips = [decode(speech_clip(seed), max_s=60, max_bytes=1 << 24).samples[:, 0] for seed in range(4)]
+    near = torch.stack([encoder.embedding(wave(clip)) for clip in clips])
+    far = torch.stack(
+        [encoder.embedding(0.3 * wave(clip) + torch.from_numpy(noise[: wave(clip).shape[1]])) for clip in clips]
+    )
+    torch.testing.assert_close(near.norm(dim=1), torch.ones(4))
+    assert (near @ far.T).argmax(1).tolist() == [0, 1, 2, 3]
+
+
+def wave(samples: NDArray[np.float32]) -> torch.Tensor:
+    """At the encoder's rate, (1, n), at most 5 s."""
+    return torch.from_numpy(soxr.resample(samples, RATE_HZ, 16_000).astype(np.float32)[: 16_000 * 5])[None]
