@@ -90,7 +90,8 @@ def agreement(exact: TokenModel, other: TokenModel, tokens: int) -> float:
 def _steps(name: str, found: Mapping[str, Series]) -> Iterator[Row]:
     """Of one backend: beside the reference, and beside the time that memory takes."""
     bound = Reference("reading its weights once", found[f"read {name}"].map(_ms))
-    yield Row("t2s", f"{name}: step of {_rows(1)}", "ms", found[f"{name} 1"].map(_ms), reference=bound)
+    if name != REFERENCE:
+        yield Row("t2s", f"{name}: step of {_rows(1)}", "ms", found[f"{name} 1"].map(_ms), reference=bound)
     for rows in ROWS:
         other = Reference(f"{REFERENCE}: the same", found[f"{REFERENCE} {rows}"].map(_ms))
         reference = other if name != REFERENCE else bound
