@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from voxswap_server.audio.pcm import limit_peak
 from voxswap_server.engine.job import (
@@ -108,7 +109,9 @@ class _SuperSampled:
 
     def _make(self, *, final: bool) -> Generator[Work, Any, None]:
         while self._signal.ready(final=final):
-            made: Samples = yield DeviceCall(STAGE, _run, self._signal)
+            steps, made = self._signal.make(), None
+            while made is None:
+                made = yield DeviceCall(STAGE, _step, steps)
             yield from self._send(limit_peak(made) if self._whole else made)
         if final:
             yield from self._send(np.zeros(0, np.float32))  # what is told at the very end
@@ -133,6 +136,11 @@ def _scaled(span: Span, ratio: int) -> Span:
     return Span(span.label, span.start_sample * ratio, span.end_sample * ratio)
 
 
-def _run(signals: list[SuperSampledSignal]) -> list[Samples]:
-    """It has no batch key, so there is one signal."""
-    return [signals[0].make().float().numpy(force=True)]
+def _step(calls: list[Generator[None, None, Tensor]]) -> list[Samples | None]:
+    """A pass gives way to others between its layers: None while it is not through. Without a batch key, it is one."""
+    try:
+        next(calls[0])
+    except StopIteration as end:
+        made: Tensor = end.value
+        return [made.float().numpy(force=True)]
+    return [None]

@@ -6,7 +6,7 @@ missing above. Knows nothing of voices, of utterances or of what pauses are. Eac
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -107,13 +107,15 @@ class ApBwe(nn.Module):
         self.real_out = nn.Linear(config.width, bins)
         self.imaginary_out = nn.Linear(config.width, bins)
 
-    def forward(self, log_magnitude: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, bins, T) and (B, bins, T) in radians -> the same two."""
+    def steps(self, log_magnitude: Tensor, phase: Tensor) -> Generator[None, None, tuple[Tensor, Tensor]]:
+        """(B, bins, T) and (B, bins, T) in radians -> the same two; yields before each layer, for others to go on."""
         loud, turned = self.magnitude.enter(log_magnitude), self.phase.enter(phase)
         for loud_block, turned_block in zip(self.magnitude.blocks, self.phase.blocks, strict=True):
+            yield
             loud = loud + turned
             turned = turned + loud  # of the sum, not of what was there before it
             loud, turned = loud_block(loud), turned_block(turned)
+        yield
         loud, turned = self.magnitude.leave(loud), self.phase.leave(turned)
         angle = torch.atan2(self.imaginary_out(turned), self.real_out(turned))
         return log_magnitude + self.magnitude_out(loud).mT, angle.mT
@@ -151,9 +153,18 @@ class SuperSampler:
     def modules(self) -> tuple[nn.Module, ...]:
         return (self._network,)
 
-    @torch.inference_mode()
     def samples(self, wave: Tensor) -> Tensor:
-        """(n,) at `in_hz` -> (n * ratio,) at `out_hz`, both in -1..1; n is at least 1.
+        """As `steps`, at once."""
+        steps = self.steps(wave)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                made: Tensor = end.value
+                return made
+
+    def steps(self, wave: Tensor) -> Generator[None, None, Tensor]:
+        """(n,) at `in_hz` -> (n * ratio,) at `out_hz`, both in -1..1; n is at least 1. A layer at a step.
 
         Upstream `AP_BWE.__call__`, but for the end: upstream drops what its last hop does not fill.
         """
@@ -164,7 +175,8 @@ class SuperSampler:
         window = torch.hann_window(config.window_samples, dtype=weight.dtype, device=weight.device)
         shape = (config.fft_samples, config.hop_samples, config.window_samples, window)
         narrow = torch.stft(raised, *shape, return_complex=True)
-        log_magnitude, phase = self._network(torch.log(narrow.abs() + _LEAST_MAGNITUDE), narrow.angle())
+        spectrum = torch.log(narrow.abs() + _LEAST_MAGNITUDE), narrow.angle()
+        log_magnitude, phase = yield from self._network.steps(*spectrum)
         wide = torch.polar(log_magnitude.exp(), phase)
         made = torch.istft(wide, *shape, length=raised.shape[-1])
         return made[0, : wave.numel() * config.ratio]
@@ -211,12 +223,12 @@ class SuperSampledSignal:
             return self._made < self._known
         return self._known >= self._made + self._sizes[0] * self._hop + self._reach
 
-    def make(self) -> Tensor:
-        """The next pass, which must be ready: (samples,) at the rate of the output."""
+    def make(self) -> Generator[None, None, Tensor]:
+        """The next pass, which must be ready: (samples,) at the rate of the output. As `SuperSampler.steps`."""
         ratio, start = self._network.config.ratio, self._made
         stop = int(min(self._known, start + self._sizes[0] * self._hop))
         left, right = max(0, start - self._reach), min(self._known, stop + self._reach)
-        made = self._network.samples(self._kept[left - self._first : right - self._first])
+        made = yield from self._network.steps(self._kept[left - self._first : right - self._first])
         self._made, before = stop, max(0, stop - self._reach)
         self._kept, self._first = self._kept[before - self._first :], before
         if len(self._sizes) > 1:

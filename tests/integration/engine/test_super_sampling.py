@@ -10,9 +10,11 @@ import pytest
 import pytest_asyncio
 
 from tests.fixtures.engines import asking, engine_over, hear
+from tests.fixtures.live import hear_live, live_config
 from voxswap_server.app import Engine
 from voxswap_server.demo.tiny import LORA, build_tiny_store
 from voxswap_server.domain import AudioFormat, SamplingParams, SynthesisRequest, TimestampKind, Timestamps
+from voxswap_server.domain_live import LiveText, SwitchPoint, SwitchVoice, VoiceChanged
 from voxswap_server.errors import AssetMissing, RequestError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -85,6 +87,24 @@ async def test_timestamps_are_in_samples_of_what_is_sent(engine: Engine) -> None
         for stamps in plain
     ]
     assert wide == doubled
+
+
+async def test_sentences_of_a_live_stream_are_super_sampled_each_as_a_request(engine: Engine) -> None:
+    speech = {name: getattr(asked(), name) for name in ("sampling", "sample_steps", "super_sampling")}
+    heard = await hear_live(engine.live, live_config("oak", **speech), LiveText(TEXT))
+    alone = await hear(engine.synthesizer, asked())
+    assert heard.started.sample_rate_hz == 48_000
+    assert np.array_equal(heard.pcm, alone.pcm)
+
+
+async def test_a_later_voice_of_a_live_stream_that_cannot_is_resampled(engine: Engine) -> None:
+    speech = {name: getattr(asked(), name) for name in ("sampling", "sample_steps", "super_sampling")}
+    switch = SwitchVoice("fir", SwitchPoint.NEXT_SENTENCE)
+    heard = await hear_live(engine.live, live_config("oak", **speech), LiveText(f"{TEXT} "), switch, LiveText(TEXT))
+    assert heard.started.sample_rate_hz == 48_000
+    (changed,) = heard.of(VoiceChanged)
+    alone = await hear(engine.synthesizer, asked("fir", super_sampling=False, sampling=SamplingParams(seed=8, top_k=5)))
+    assert heard.pcm.size - changed.start_sample == pytest.approx(alone.pcm.size * 1.5, abs=2)
 
 
 async def test_a_voice_of_another_rate_is_refused_and_told_which_can(engine: Engine) -> None:

@@ -8,12 +8,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from huggingface_hub import constants, file_download
+from safetensors.torch import save_file
 from transformers import BertTokenizer
 from typer.testing import CliRunner
 
 from tests.fixtures.hub import LARGE_BYTES, hub_of
 from voxswap_server.cli.main import app
 from voxswap_server.demo.tiny import write_pretrained_models
+from voxswap_server.demo.tiny_ap_bwe import ap_bwe_state, write_ap_bwe
 from voxswap_server.errors import AssetMissing, RequestError
 from voxswap_server.nn.bert import TextEncoder
 from voxswap_store import hub, hub_sources
@@ -35,6 +37,11 @@ def published(tmp_path_factory) -> Path:
     write_pretrained_models(folder / "other", ("bigvgan",))
     (folder / NVIDIA).parent.mkdir()
     (folder / "other" / ASSETS["bigvgan"].usual_place).rename(folder / NVIDIA)
+    config, weights = (folder / SOURCES["ap_bwe"].repository / file.path for file in SOURCES["ap_bwe"].files)
+    write_ap_bwe(weights.parent, 0)
+    (weights.parent / "g_24kto48k.zip").unlink()
+    save_file(ap_bwe_state(0), weights)
+    assert config.is_file()
     return folder
 
 
@@ -72,7 +79,7 @@ def test_what_comes_with_voxswap_is_not_fetched():
         source_of("ecapa_small")
 
 
-@pytest.mark.parametrize("name", ["hubert", "eres2net", "bigvgan"])
+@pytest.mark.parametrize("name", ["hubert", "eres2net", "bigvgan", "ap_bwe"])
 def test_a_network_is_fetched_and_installed(served, tmp_path, name):
     steps = {}
     state = fetch(name, served, tmp_path, progress=lambda step, done, total: steps.update({step: (done, total)}))

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fixtures.ap_bwe import super_sampler
+from tests.fixtures.ap_bwe import made, super_sampler
 from tests.fixtures.scripted import Device
 from voxswap_server.demo.tiny_ap_bwe import ap_bwe_state
 from voxswap_server.domain import Notice
@@ -129,7 +129,7 @@ def test_pieces_are_heard_before_the_utterance_is_through_and_are_those_of_its_s
         signal.push(torch.from_numpy(noise(size, number)))
     alone = []
     while signal.ready(final=True):
-        alone += signal.make().tolist()
+        alone += made(signal.make()).tolist()
     assert device.samples == alone
 
 
