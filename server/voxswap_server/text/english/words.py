@@ -1,7 +1,7 @@
 """Phones of an English word: dictionary, letters, possessive, compound, then the word model.
 
-Knows nothing of sentences or numbers. Of the package cmudict only the dictionary's file is read: the dictionary is
-Carnegie Mellon's (BSD), the package around it is GPL.
+Knows nothing of sentences or numbers. The dictionary is Carnegie Mellon's, in the edition (0.7b) that the models learnt
+from: the package that carries it is read as a file, none of its code runs.
 """
 
 import re
@@ -17,8 +17,8 @@ from voxswap_server.text.lazy import Lazy
 
 _MISREAD = ("ae", "ai", "ar", "ios", "hud", "os")
 """Abbreviations that the dictionary reads as words; they are spelt out."""
-_OLDER_READINGS = "older_readings.txt"
-"""Beside this file: where the edition of the dictionary that the models learnt from differs from the packaged one."""
+_RECORDED = "recorded_readings.txt"
+"""Beside this file: what the models learnt otherwise than the dictionary has it."""
 _SPELT_CHARS = 3
 """Unknown words up to this length are read by letters."""
 _POSSESSIVE = re.compile(r"([a-z]+)'s")
@@ -31,11 +31,11 @@ Phones = tuple[str, ...]
 def _load_dictionary() -> Mapping[str, str]:
     """Word → its first pronunciation, as one string: a tenth of the memory of tuples."""
     first: dict[str, str] = {}
-    for line in installed_file("cmudict", "data", "cmudict.dict").read_text("utf-8").splitlines():
-        word, _, phones = line.partition("#")[0].strip().partition(" ")
-        if not word.endswith(")"):  # the other pronunciations are numbered: word(2)
-            first.setdefault(word, phones)
-    for line in (files(__package__) / _OLDER_READINGS).read_text("utf-8").splitlines():
+    for line in installed_file("pronouncing", "cmudict-0.7b").read_text("latin-1").splitlines():
+        word, _, phones = line.partition("  ")
+        if not word.endswith(")") and not line.startswith(";;;"):  # the other pronunciations are numbered: WORD(1)
+            first.setdefault(word.lower(), phones)
+    for line in (files(__package__) / _RECORDED).read_text("ascii").splitlines():
         word, _, phones = line.partition("#")[0].partition(" ")
         first[word] = phones
     for word in ("", *_MISREAD):
