@@ -118,9 +118,7 @@ async def running(
         tracing = tracing or stack.enter_context(_traced(settings.tracing))
         engine = await stack.enter_async_context(build_engine(settings, metrics, tracing))
         metrics.build(version=voxswap_server.__version__, torch=torch.__version__, device=str(engine.device.device))
-        services = RpcServices(
-            engine.synthesizer, engine.library, engine.residency, engine.speakers, engine.live
-        )
+        services = RpcServices(engine.synthesizer, engine.library, engine.residency, engine.speakers, engine.live)
         rpc = RpcServer(
             services, settings.rpc, metrics, authenticator=authenticator, tls=settings.security.tls, tracing=tracing
         )
@@ -170,9 +168,7 @@ async def serve(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def build_engine(
-    settings: Settings, metrics: Metrics, tracing: Tracing = NO_TRACING
-) -> AsyncIterator[Engine]:
+async def build_engine(settings: Settings, metrics: Metrics, tracing: Tracing = NO_TRACING) -> AsyncIterator[Engine]:
     device = open_device(settings.device)
     catalogue = catalogue_of(settings.store, built_in=settings.voices.built_in)
     frontend = TextFrontend(frontend_options(settings.store))
