@@ -36,7 +36,8 @@ def test_a_brief_run_measures_what_it_names():
     report = run(BRIEF, ["decoder", "t2s"], begins=names.append)
     assert names == ["t2s", "decoder"] == report.measures
     assert torch.get_num_threads() == before
-    assert all(value > 0 for row in report.rows for value in row.series.values)
+    waits = [row for row in report.rows if "wait" in row.name or "underrun" in row.name]  # there may be none
+    assert all(value > 0 for row in report.rows if row not in waits for value in row.series.values)
     assert all(len(row.series.values) == 2 for row in report.rows if row.unit not in ("%", "dB"))
     (pieces,) = (row for row in report.rows if "pieces" in row.name)
     assert pieces.reference is not None
@@ -187,4 +188,5 @@ def test_the_whole_quick_run():
     assert report.measures == list(MEASURES)
     (crowd,) = (row for row in report.rows if row.name == "8 of one voice at once")
     assert crowd.ratio is not None
-    assert all(value > 0 for row in report.rows for value in row.series.values)
+    waits = [row for row in report.rows if "wait" in row.name or "underrun" in row.name]  # there may be none
+    assert all(value > 0 for row in report.rows if row not in waits for value in row.series.values)

@@ -51,7 +51,6 @@ def test_a_moment_shows_residents_numbers_and_changes(server, client, exposed, m
             metrics.request("Speak", "OK")
             metrics.first_audio(0.25, warm=True)
         client.pin_voice("narrator")
-        server.on_loop(server.admin.changes.until(lambda: not server.admin.watchers or watch._events))
         moment = watch.moment()
     shown = screen(moment)
     for part in ("serving", "running 3", "queue 7", "requests 5.0/s", "TTFA p50 250 ms", "narrator (pinned)"):

@@ -40,6 +40,7 @@ class Arrivals:
         self._books = books
         self._departures = departures
         self._numbers = itertools.count(1)
+        self._network_numbers = itertools.count(1)  # callers are told those of voices: networks leave no gaps there
 
     def begin(self, voice: Voice, tickets: Sequence[Ticket], *, fresh: bool) -> None:
         """Starts a load.
@@ -242,7 +243,7 @@ class Arrivals:
         books.bringing.remove(generation)
         generation.stage = Stage.READY
         generation.bundle = bundle
-        generation.number = next(self._numbers)
+        generation.number = next(self._numbers if voice.network is None else self._network_numbers)
         generation.ready_s = now_s
         generation.load_ms = (now_s - generation.started_s) * 1000
         voice.generations += 1
