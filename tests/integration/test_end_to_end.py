@@ -83,7 +83,8 @@ async def test_unary_is_the_joined_stream_and_residency_and_metrics_tell_of_it(t
         assert figures[f'voxswap_requests_total{{code="OK",method="{method}"}}'] == "1.0"
         assert figures['voxswap_time_to_first_audio_seconds_count{model_state="cold"}'] == "1.0"
         held = float(figures['voxswap_voice_bytes{state="evictable",tier="device"}'])
-        assert held == stats.bytes_used["device"] > resident.bytes_own  # the network that encoded the prompt is in it
+        assert held == resident.bytes_own + sum(stats.networks.values())
+        assert list(stats.networks) == ["hubert"]  # it encoded the prompt
 
 
 async def test_refusals_reach_the_client_typed(tiny_store: Path) -> None:
