@@ -119,7 +119,8 @@ async def test_a_live_stream_is_one_span_with_the_stages_of_all_its_sentences(ti
     mine = [span for span in spans if span.parent and span.parent.span_id == root.context.span_id]
     assert {trace_id(span) for span in (root, *mine)} == {TRACE}
     assert {span.attributes["voice"] for span in mine if span.name == "load"} == {"amber", "slate"}
-    assert sum(span.name == "t2s" for span in mine) == 2
+    # Two sentences, and once more the second if the old voice had begun it when the switch came.
+    assert sum(span.name == "t2s" for span in mine) in (2, 3)
     assert all(span.end_time <= root.end_time for span in mine)
     (changed,) = [event for event in events if isinstance(event, VoiceChanged)]
     heard = {event.name: event.attributes for event in root.events}

@@ -5,10 +5,10 @@ Knows nothing of gRPC or WebSockets, and decides nothing: what is heard when is 
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import structlog
@@ -110,7 +110,7 @@ class LiveStream:
             self._rate_hz = choose_rate(audio.encoding, performer.rate_hz, asked_hz=audio.sample_rate_hz)
             output = OutputStream(replace(audio, sample_rate_hz=self._rate_hz), self._rate_hz, whole=False)
             self._stage = Stage(cast, self._rate_hz, self._request.speaking_rate, self, self._pace())
-            reader = asyncio.create_task(self._guarded(self._read(messages)))
+            reader = asyncio.create_task(self._guarded(partial(self._read, messages)))
             yield self._started(cast)
             async for event in self._played(output):
                 yield event
@@ -227,10 +227,10 @@ class LiveStream:
         self._stage.end()
         self._changed.set()
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """Whatever fails in it ends the stream."""
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Whatever fails in it ends the stream. It begins here, so a task that is cancelled at once leaves nothing."""
         try:
-            await work
+            await work()
         except Exception as error:
             self._fail(error)
         finally:
@@ -257,7 +257,7 @@ class LiveStream:
         if self._tally.asked_s is None:
             self._tally.asked_s = self._on.clock()
         hold: Hold = take.cast.handle
-        take.handle = hold.begin(self._guarded(self._speak(take, hold.performer)))
+        take.handle = hold.begin(self._guarded(partial(self._speak, take, hold.performer)))
 
     def stop(self, take: Take) -> None:
         """As `Backstage.stop`."""
