@@ -11,7 +11,7 @@ from typing import Final
 
 import torch
 
-from voxswap_server.bench import decoder, machine, speech, swap, t2s, text
+from voxswap_server.bench import decoder, lora, machine, speech, swap, t2s, text
 from voxswap_server.bench.options import Options
 from voxswap_server.bench.report import Report, Row
 from voxswap_server.bench.voices import Workbench
@@ -23,6 +23,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "text": text.measure,
     "t2s": t2s.measure,
     "decoder": decoder.measure,
+    "lora": lora.measure,
     "swap": swap.measure,
     "requests": speech.measure,
 }
@@ -31,6 +32,7 @@ TITLES: Final[Mapping[str, str]] = {
     "text": text.TITLE,
     "t2s": t2s.TITLE,
     "decoder": decoder.TITLE,
+    "lora": lora.TITLE,
     "swap": swap.TITLE,
     "requests": speech.TITLE,
 }
