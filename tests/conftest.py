@@ -9,6 +9,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 
 import voxswap_server  # noqa: F401  (mends torchaudio, which transformers and SpeechBrain import)
 from tests.fixtures import debian
@@ -47,8 +48,14 @@ def debian_binary(request: pytest.FixtureRequest) -> Callable[[str], str]:
     return path_of
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Some tests and the training import SpeechBrain by themselves, and hypothesis walks over all modules."""
+    """No test inherits what an earlier one left in the process.
+
+    Commands set up logs, with a level. Some tests and the training import SpeechBrain by themselves, and hypothesis
+    walks over all modules.
+    """
+    structlog.reset_defaults()
     drop_redirects()
 
 
