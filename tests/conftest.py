@@ -52,10 +52,11 @@ def debian_binary(request: pytest.FixtureRequest) -> Callable[[str], str]:
 def pytest_runtest_setup() -> None:
     """No test inherits what an earlier one left in the process.
 
-    Commands set up logs, with a level. Some tests and the training import SpeechBrain by themselves, and hypothesis
+    Commands set up logs, with a level; whoever writes a log line outside of a request leaves its values to all that follow. Some tests and the training import SpeechBrain by themselves, and hypothesis
     walks over all modules.
     """
     structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
     drop_redirects()
 
 

@@ -32,7 +32,8 @@ class SovitsShape:
     n_heads: int = 2
     n_layers: int = 2
     kernel_size: int = 3
-    inter_channels: int = 128
+    inter_channels: int = 160
+    """Of the generator's input: the channels of `MelFrames`."""
     gin_channels: int = 256
     """Also the width of the MRTE."""
     style_width: int = 128
@@ -40,8 +41,8 @@ class SovitsShape:
     flow_width: int = 128
     flow_layers: int = 2
     upsample_initial_channel: int = 256
-    upsample_rates: tuple[int, ...] = (8, 5, 4, 4)
-    upsample_kernel_sizes: tuple[int, ...] = (16, 11, 8, 8)
+    upsample_rates: tuple[int, ...] = (10, 8, 8)
+    upsample_kernel_sizes: tuple[int, ...] = (20, 16, 16)
     resblock_kernel_sizes: tuple[int, ...] = (3,)
     resblock_dilation_sizes: tuple[tuple[int, ...], ...] = ((1, 3, 9),)
 

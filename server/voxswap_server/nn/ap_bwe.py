@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.functional import resample
 
-from voxswap_server.nn.adopt import adopt, parse_config
-from voxswap_server.nn.pretrained import read_config, read_tensors
+from voxswap_server.nn.adopt import parse_config
+from voxswap_server.nn.pretrained import load_network, read_config
 
 SEGMENT_FRAMES: Final = (180, 300, 600)
 """How much of a signal each pass makes (at 600 frames a second): small first ones are heard early, larger ones spend
@@ -144,10 +144,7 @@ class SuperSampler:
             ValueError: tensors and config do not fit each other.
         """
         config = parse_config(ApBweConfig, read_config(directory))
-        with torch.device("meta"):
-            wanted = list(ApBwe(config).state_dict())
-        network = adopt(lambda: ApBwe(config), read_tensors(directory, wanted), dtype=dtype, device=device)
-        return cls(network, config)
+        return cls(load_network(lambda: ApBwe(config), directory, dtype=dtype, device=device), config)
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:

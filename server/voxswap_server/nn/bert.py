@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel, BertTokenizer, PreTrainedTokenizerBase
 
 from voxswap_server.errors import EngineError
-from voxswap_server.nn.adopt import adopt
-from voxswap_server.nn.pretrained import read_config, read_tensors
+from voxswap_server.nn.pretrained import load_network, read_config
 
 _UNREAD_LAYERS = 2
 """The feature is what upstream calls hidden_states[-3]: the output of the layer before the last two."""
@@ -37,11 +36,8 @@ class TextEncoder:
         """
         whole = read_config(directory)
         config = BertConfig(**whole | {"num_hidden_layers": whole["num_hidden_layers"] - _UNREAD_LAYERS})
-        with torch.device("meta"):
-            wanted = list(_network(config).state_dict())
-        tensors = read_tensors(directory, wanted, prefix="bert.")
-        tokenizer = BertTokenizer.from_pretrained(directory, local_files_only=True)
-        return cls(adopt(lambda: _network(config), tensors, dtype=dtype, device=device), tokenizer)
+        network = load_network(lambda: _network(config), directory, prefix="bert.", dtype=dtype, device=device)
+        return cls(network, BertTokenizer.from_pretrained(directory, local_files_only=True))
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from voxswap_server._speechbrain import drop_redirects
 from voxswap_server.nn.adopt import adopt, parse_config
-from voxswap_server.nn.pretrained import read_config, read_tensors
+from voxswap_server.nn.pretrained import read_config, read_tensors, tensor_names
 
 RATE_HZ = 16_000
 _COUNTER = ".num_batches_tracked"
@@ -74,8 +74,7 @@ class SpeakerEncoder:
 
         drop_redirects()
         config = parse_config(EcapaConfig, read_config(directory))
-        with torch.device("meta"):
-            wanted = list(_network(config).state_dict())
+        wanted = tensor_names(lambda: _network(config))
         tensors = read_tensors(directory, (name for name in wanted if not name.endswith(_COUNTER)))
         tensors |= {name: torch.zeros(()) for name in wanted if name.endswith(_COUNTER)}
         features = Fbank(

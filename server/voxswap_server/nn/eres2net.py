@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.compliance import kaldi
 
-from voxswap_server.nn.adopt import adopt, parse_config
-from voxswap_server.nn.pretrained import read_config, read_tensors
+from voxswap_server.nn.adopt import parse_config
+from voxswap_server.nn.pretrained import load_network, read_config
 
 _RATE_HZ = 16_000
 _CLIP = 20.0
@@ -129,10 +129,8 @@ class SpeakerVectorNet:
             ValueError: tensors and config do not fit each other.
         """
         config = parse_config(ERes2NetConfig, read_config(directory))
-        with torch.device("meta"):
-            wanted = list(ERes2Net(config).state_dict())
-        tensors = read_tensors(directory, wanted)
-        return cls(adopt(lambda: ERes2Net(config), tensors, dtype=dtype, device=device), config.bands)
+        network = load_network(lambda: ERes2Net(config), directory, dtype=dtype, device=device)
+        return cls(network, config.bands)
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:

@@ -13,7 +13,7 @@ from torch.nn.utils.parametrize import remove_parametrizations
 from transformers import HubertConfig, HubertModel
 
 from voxswap_server.nn.adopt import adopt
-from voxswap_server.nn.pretrained import read_config, read_tensors
+from voxswap_server.nn.pretrained import read_config, read_tensors, tensor_names
 
 _POSITIONS = "encoder.pos_conv_embed.conv"
 _NORMED = (
@@ -39,8 +39,7 @@ class ContentEncoder:
             ValueError: tensors and config do not fit each other.
         """
         config = HubertConfig(**read_config(directory))
-        with torch.device("meta"):
-            wanted = list(_folded_network(config).state_dict())
+        wanted = tensor_names(lambda: _folded_network(config))
         tensors = read_tensors(directory, [*wanted, *(name for pair in _NORMED for name in pair)])
         for lengths, directions in _NORMED:
             if directions in tensors and lengths in tensors:

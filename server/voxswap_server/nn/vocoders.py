@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from voxswap_server.nn.adopt import adopt, parse_config
+from voxswap_server.nn.adopt import parse_config
 from voxswap_server.nn.bigvgan import BigVgan, BigVganConfig
 from voxswap_server.nn.hifigan import Generator, GeneratorConfig
-from voxswap_server.nn.pretrained import read_config, read_tensors
+from voxswap_server.nn.pretrained import load_network, read_config
 
 
 class LoadedVocoder:
@@ -51,9 +51,7 @@ def load_vocoder(
     """
     cls, build = _VOCODERS[name]
     config = parse_config(cls, read_config(directory))
-    with torch.device("meta"):
-        wanted = list(build(config).state_dict())
-    network = adopt(lambda: build(config), read_tensors(directory, wanted), dtype=dtype, device=device)
+    network = load_network(lambda: build(config), directory, dtype=dtype, device=device)
     return LoadedVocoder(network, config.samples_per_frame, config.reach_frames)
 
 

@@ -10,11 +10,11 @@ import pytest
 import pytest_asyncio
 
 from tests.fixtures.engines import asking, engine_over, hear
-from tests.fixtures.live import hear_live, live_config
+from tests.fixtures.live import LiveEars, hear_live, live_config
 from voxswap_server.app import Engine
 from voxswap_server.demo.tiny import LORA, build_tiny_store
 from voxswap_server.domain import AudioFormat, SamplingParams, SynthesisRequest, TimestampKind, Timestamps
-from voxswap_server.domain_live import LiveText, SwitchPoint, SwitchVoice, VoiceChanged
+from voxswap_server.domain_live import Flush, LiveText, SwitchPoint, SwitchVoice, VoiceChanged
 from voxswap_server.errors import AssetMissing, RequestError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -100,7 +100,13 @@ async def test_sentences_of_a_live_stream_are_super_sampled_each_as_a_request(en
 async def test_a_later_voice_of_a_live_stream_that_cannot_is_resampled(engine: Engine) -> None:
     speech = {name: getattr(asked(), name) for name in ("sampling", "sample_steps", "super_sampling")}
     switch = SwitchVoice("fir", SwitchPoint.NEXT_SENTENCE)
-    heard = await hear_live(engine.live, live_config("oak", **speech), LiveText(f"{TEXT} "), switch, LiveText(TEXT))
+    heard = LiveEars()
+    heard.say(LiveText(TEXT), Flush())
+    listening = asyncio.create_task(heard.listen(engine.live, live_config("oak", **speech)))
+    await heard.heard(lambda ears: ears.samples > 0)  # else the first sentence may be the next one
+    heard.say(switch, LiveText(TEXT))
+    heard.end()
+    await listening
     assert heard.started.sample_rate_hz == 48_000
     (changed,) = heard.of(VoiceChanged)
     alone = await hear(engine.synthesizer, asked("fir", super_sampling=False, sampling=SamplingParams(seed=8, top_k=5)))

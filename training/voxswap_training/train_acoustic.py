@@ -1,0 +1,138 @@
+"""Stage `acoustic`: tokens, phones and a reference to mel frames: all of the decoder but its generator.
+
+There is no posterior encoder: tokens say what is spoken in every 40 ms, so a latent that must be guessed is not needed
+(as in JETS, Lim et al. 2022). The flow is trained in the direction in which it is used. Knows nothing of T2S and of
+waveforms.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from voxswap_training.loop import Budget, Progress, adamw, set_rate
+from voxswap_training.mel_frames import MelFrames
+from voxswap_training.pack import Lines
+from voxswap_training.signal import spectrum
+from voxswap_training.sound import Sound
+from voxswap_training.sovits import SovitsShape, TrainableSovits
+from voxswap_training.train_t2s import autocast
+from voxswap_training.utterances import FRAME_SAMPLES, Batch, Utterances
+from voxswap_training.waveform import BETAS, CLIP
+
+_REFERENCE_FFT = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class AcousticSettings:
+    batch: int = 32
+    rate: float = 1e-3
+    dropout: float = 0.05
+    corrupted_share: float = 0.03
+    """Of the tokens, as many as T2S may get wrong."""
+    frequent_share: float = 0.8
+    report_every: int = 100
+    seed: int = 0
+
+
+class Acoustic(nn.Module):
+    """The decoder with the spectra that its inputs and losses need; its generator is not used here."""
+
+    def __init__(self, shape: SovitsShape, codebook: Tensor) -> None:
+        super().__init__()
+        self.decoder = TrainableSovits(shape, codebook)
+        self.mel = MelFrames()
+        self.window = nn.Parameter(torch.hann_window(_REFERENCE_FFT), requires_grad=False)
+
+    def reference(self, samples: Tensor) -> Tensor:
+        """(B, n) -> (B, 1025, n / 640), as the server analyses a reference."""
+        return spectrum(samples, _REFERENCE_FFT, FRAME_SAMPLES, _REFERENCE_FFT, self.window)
+
+    def forward(self, batch: Batch, *, dropout: float, corrupted_share: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Generator input (B, C, 2T), mask (B, 1, 2T), speaker (B, gin, 1)."""
+        tokens = batch.tokens
+        if self.training:
+            noise = torch.rand(tokens.shape, device=tokens.device) < corrupted_share
+            tokens = torch.where(noise, torch.randint_like(tokens, self.decoder.shape.tokens), tokens)
+        speaker = self.decoder.speaker(self.reference(batch.reference))
+        z, mask = self.decoder.frames(
+            tokens,
+            batch.token_counts,
+            batch.phones,
+            batch.phone_counts,
+            speaker,
+            dropout=dropout if self.training else 0.0,
+        )
+        return z, mask, speaker
+
+    def distance(self, z: Tensor, mask: Tensor, samples: Tensor) -> Tensor:
+        """Mean distance of real frames from the true ones, on the scale of MelFrames."""
+        with torch.no_grad():
+            true = self.mel(samples)
+        return ((z.float() - true).abs() * mask).sum() / (mask.sum() * z.shape[1])
+
+
+class AcousticTrainer:
+    def __init__(
+        self,
+        lines: Lines,
+        sound: Sound,
+        codebook: Tensor,
+        folder: Path,
+        budget: Budget,
+        settings: AcousticSettings,
+        *,
+        shape: SovitsShape,
+        device: torch.device,
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        self._settings, self._device, self._curve = settings, device, folder / "acoustic.jsonl"
+        self.acoustic = Acoustic(shape, codebook).to(device)
+        self._optimiser = adamw(self.acoustic, settings.rate, decay=0.01, betas=BETAS)
+        parts = {"network": self.acoustic, "optimiser": self._optimiser}
+        self._progress = Progress(folder / "acoustic.pt", budget, parts)
+        self._progress.resume()
+        seed = settings.seed + self._progress.step
+        torch.manual_seed(seed)
+        train = Utterances(lines, sound, device, dev=False, seed=seed, frequent_share=settings.frequent_share)
+        self._train = train.batches(settings.batch)
+        dev = Utterances(lines, sound, device, dev=True, seed=1, frequent_share=settings.frequent_share)
+        batches = dev.batches(min(8, settings.batch))
+        self._dev = [next(batches) for _ in range(3)]
+
+    def run(self) -> TrainableSovits:
+        """Trains until the budget is spent."""
+        self.acoustic.train()
+        for step in self._progress.steps():
+            set_rate(self._optimiser, self._settings.rate * self._progress.rate(flat=0.3))
+            distance = self._step(next(self._train))
+            if step % 10 == 0:
+                self._progress.note(distance=distance.item())
+            if (step + 1) % self._settings.report_every == 0:
+                self._progress.report(self._curve, self._measure)
+        return self.acoustic.decoder
+
+    def _distance(self, batch: Batch) -> Tensor:
+        settings = self._settings
+        with autocast(self._device):
+            z, mask, _ = self.acoustic(batch, dropout=settings.dropout, corrupted_share=settings.corrupted_share)
+        return self.acoustic.distance(z, mask, batch.samples)
+
+    def _step(self, batch: Batch) -> Tensor:
+        distance = self._distance(batch)
+        self._optimiser.zero_grad(set_to_none=True)
+        (10 * distance).backward()
+        norm = nn.utils.clip_grad_norm_(self.acoustic.parameters(), CLIP)
+        if torch.isfinite(norm):
+            self._optimiser.step()
+        return distance.detach()
+
+    @torch.no_grad()
+    def _measure(self) -> Mapping[str, float]:
+        self.acoustic.eval()
+        found = [self._distance(batch).item() for batch in self._dev]
+        self.acoustic.train()
+        return {"dev_distance": float(np.mean(found))}
