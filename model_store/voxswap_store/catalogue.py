@@ -215,18 +215,6 @@ class Catalogue:
             self._move_into(entry.directory, staging, revised(entry.manifest, fields))
         return self.get(voice_id)
 
-    def keep_prompt(self, entry: VoiceEntry, prompt_file: StoredFile, staging: Staging) -> VoiceEntry:
-        """Adds the encoded prompt to a voice, so that nobody has to encode it again.
-
-        Nothing happens if the voice has changed since: an encoded prompt belongs to one revision.
-        """
-        with exclusive(self.root):
-            now = self.get(entry.voice_id)
-            if now.revision == entry.revision and not now.built_in:
-                files = now.manifest.files.model_copy(update={"prompt": prompt_file})
-                self._move_into(now.directory, staging, revised(now.manifest, {"files": files}))
-        return self.get(entry.voice_id)
-
     def delete(self, voice_id: str) -> None:
         """Removes a voice, broken or not; who has it open keeps it.
 

@@ -32,7 +32,6 @@ class Checkpoint:
     head: str
     """The first two bytes: PK, or one of upstream's version heads."""
     lora_rank: int | None
-    size_bytes: int
     start_md5: str
     """Of the first 8192 bytes."""
     protections: tuple[str, ...]
@@ -45,7 +44,7 @@ class Checkpoint:
         version = model.get("version") if isinstance(model, dict) else None
         shapes = {name: tuple(tensor.shape) for name, tensor in self.weight.items()}
         said = version if isinstance(version, str) else ""
-        return SovitsFacts(self.head, self.size_bytes, self.start_md5, shapes, said, self.lora_rank)
+        return SovitsFacts(self.head, self.start_md5, shapes, said, self.lora_rank)
 
 
 def read_checkpoint(
@@ -81,7 +80,6 @@ def read_checkpoint(
         info=str(raw.values.get("info", "")),
         head=raw.head,
         lora_rank=rank if type(rank) is int else None,
-        size_bytes=raw.size_bytes,
         start_md5=raw.start_md5,
         protections=raw.protections,
     )

@@ -247,13 +247,6 @@ def is_imported(request: ImportRequest, catalogue: Catalogue) -> bool:
     return origin is not None and tuple(map(_sha256, halves)) == (origin.t2s.sha256, origin.sovits.sha256)
 
 
-def keep_encoded_prompt(catalogue: Catalogue, entry: VoiceEntry, tensors: Mapping[str, Tensor]) -> VoiceEntry:
-    """Stores a prompt that was encoded at first use, so that nobody has to do it again."""
-    with Staging(catalogue.root) as staging:
-        stored = staging.write("prompt.safetensors", partial(write_weights, converted=Converted(dict(tensors), {})))
-        return catalogue.keep_prompt(entry, content_named(staging, stored), staging)
-
-
 @contextmanager
 def blaming(half: str) -> Iterator[None]:
     """Errors of a checkpoint tell which half they are about."""

@@ -61,7 +61,6 @@ class RawContents:
     """`config`, `info`, `lora_rank`, as far as the file has them."""
     protections: tuple[str, ...]
     """What held the child while it read."""
-    size_bytes: int
     start_md5: str
     """Of the first 8192 bytes: how upstream knows its own base models (SPEC §1.2). No content address."""
 
@@ -126,7 +125,7 @@ def read_contents(
             except BadHeader as error:
                 raise CheckpointError(f"the reader of the checkpoint wrote no tensors: {error}") from None
     md5 = hashlib.md5(start, usedforsecurity=False).hexdigest()
-    return RawContents(head, tensors, report.contents.values, report.protections, size, md5)
+    return RawContents(head, tensors, report.contents.values, report.protections, md5)
 
 
 def _opened(source: Path | bytes, scratch: Path | None) -> BinaryIO:

@@ -1,8 +1,7 @@
 """Which model version a SoVITS checkpoint is, from what little the file says (SPEC §1.2).
 
-Knows nothing of files or torch: it is given the facts of one. Upstream guesses by md5, head and size; that guess is
-kept as `upstream_guess`, because the goldens bind it. Ours asks the tensors first: what a network is made of cannot be
-mislabelled.
+Knows nothing of files or torch: it is given the facts of one. Upstream guesses by md5, head and size. We ask the
+tensors first, because what a network is made of cannot be mislabelled; then the head and the md5, and never the size.
 """
 
 from collections.abc import Mapping
@@ -28,8 +27,6 @@ PHONEMES_V1: Final = 512
 """Rows of a v1 T2S checkpoint's phoneme table; later ones have 732."""
 
 _ROWS_V1: Final = 322
-_V1_BELOW_BYTES: Final = 82_978 * 1024
-_V2_BELOW_BYTES: Final = 700 * 1024 * 1024
 _PLUS_GIN: Final = 1024
 
 
@@ -73,26 +70,12 @@ class SovitsFacts:
     """What a SoVITS checkpoint shows."""
 
     head: str
-    size_bytes: int
     start_md5: str
     shapes: Mapping[str, tuple[int, ...]]
     """Of every tensor."""
     config_version: str
     """`config.model.version`, "" where it is absent."""
     lora_rank: int | None = None
-
-
-def upstream_guess(head: str, size_bytes: int, start_md5: str, known: Mapping[str, Guess] = PRETRAINED) -> Guess:
-    """What upstream's own detector answers, before it looks inside (SPEC §1.2)."""
-    if start_md5 in known:
-        return known[start_md5]
-    if head in HEADS:
-        return HEADS[head]
-    if size_bytes < _V1_BELOW_BYTES:
-        return Guess("v1", "v1", lora=False)
-    if size_bytes < _V2_BELOW_BYTES:
-        return Guess("v2", "v2", lora=False)
-    return Guess("v2", "v3", lora=False)
 
 
 def detect(facts: SovitsFacts, wanted: str = "", known: Mapping[str, Guess] = PRETRAINED) -> Guess:

@@ -89,11 +89,6 @@ def annotate(**values: Any) -> None:
     bind_contextvars(**_rounded(values))
 
 
-def current_request_id() -> str:
-    """Of the request that this code runs for; "" outside of one."""
-    return str(get_contextvars().get("request_id", ""))
-
-
 def current_trace_id() -> str:
     """Of the request that this code runs for; "" outside of one."""
     return str(get_contextvars().get("trace_id", ""))

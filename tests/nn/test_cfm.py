@@ -1,6 +1,5 @@
 """The flow-matching decoder: what it speaks, in which pieces, and what it continues."""
 
-import copy
 from collections.abc import Iterator
 
 import pytest
@@ -16,8 +15,9 @@ from voxswap_server.nn.cfm import Cfm, CfmConfig
 from voxswap_server.nn.decoder import Conditioning, FlowPrompt
 from voxswap_server.nn.decoders import load_decoder
 from voxswap_server.nn.noise import PhiloxNoise, ZeroNoise
-from voxswap_server.nn.overlapped import overlapped_mels, synthesize_overlapped
 from voxswap_server.nn.reference import ReferenceFeatures
+from voxswap_server.nn.specs import spec_of
+from voxswap_server.parity.overlapped import join, overlapped_mels
 from voxswap_store.layout_lora import convert_lora
 from voxswap_store.layout_sovits import convert_sovits
 
@@ -54,8 +54,8 @@ class Counting(PhiloxNoise):
 
 def decoder(version: str, dtype: torch.dtype = torch.float32) -> Cfm:
     result = convert_sovits(*checkpoint(version), version)
-    made = Cfm.from_tensors(CfmConfig.from_dict(result.config), result.tensors, dtype=dtype)
-    return made.with_vocoder(Comb(made.layout.samples_per_frame))
+    vocoder = Comb(spec_of(version).flow.samples_per_frame)
+    return Cfm.from_tensors(CfmConfig.from_dict(result.config), result.tensors, vocoder=vocoder, dtype=dtype)
 
 
 def reference(mel_frames: int = 30) -> ReferenceFeatures:
@@ -218,17 +218,12 @@ def test_more_steps_come_nearer_to_the_path() -> None:
     assert (mel(32) - path).abs().max() < (mel(2) - path).abs().max()
 
 
-def test_a_twin_with_a_vocoder_shares_the_memory_and_copies_never_copy_the_vocoder() -> None:
-    made = decoder("v3")
-    twin = made.with_vocoder(Comb(1))
-    assert twin.vocoder is not made.vocoder
-    assert twin.codebook is made.codebook
+def test_without_a_vocoder_it_encodes_prompts_and_is_silent() -> None:
     result = convert_sovits(*checkpoint("v3"), "v3")
     silent = load_decoder(result.config, result.tensors)
     conditioning = silent.conditioning([reference()], torch.arange(9), torch.arange(6))
     with pytest.raises(ValueError, match="v3 speaks through a vocoder"):
         list(silent.synthesize(TOKEN_IDS, PHONE_IDS, conditioning, ZeroNoise(), steps=1))
-    assert not any("vocoder" in name for name in copy.deepcopy(silent).state_dict())
 
 
 # LoRA
@@ -241,7 +236,7 @@ def test_a_lora_over_its_base_equals_the_merged_matrices_and_shares_the_rest(ver
     lora = lora_checkpoint(seed=9)
     overlay = convert_lora(lora, base, version, 3)
     tensors = {name: tensor.double() for name, tensor in base.tensors.items()}
-    adapted = load_decoder(overlay.config, tensors | overlay.tensors, dtype=torch.float64)
+    adapted = load_decoder(overlay.config, tensors | overlay.tensors, vocoder=Comb(8), dtype=torch.float64)
     merged = {name: tensor.double() for name, tensor in weight.items()}
     for name, tensor in lora.items():
         if "lora_A" in name:
@@ -250,9 +245,9 @@ def test_a_lora_over_its_base_equals_the_merged_matrices_and_shares_the_rest(ver
         elif "lora_B" not in name:
             merged[name.replace("cfm.base_model.model.", "cfm.")] = tensor.double()
     whole = convert_sovits(merged, config, version)
-    expected = load_decoder(whole.config, whole.tensors, dtype=torch.float64)
+    expected = load_decoder(whole.config, whole.tensors, vocoder=Comb(8), dtype=torch.float64)
     conditioning = conditioned(adapted)
-    spoken = [torch.cat(list(pieces(made.with_vocoder(Comb(8)), conditioning))) for made in (adapted, expected)]
+    spoken = [torch.cat(list(pieces(made, conditioning))) for made in (adapted, expected)]
     torch.testing.assert_close(spoken[0], spoken[1], rtol=0, atol=1e-6)
     shared = [name for name in tensors if name not in overlay.tensors]
     assert all(adapted.state_dict()[name].data_ptr() == tensors[name].data_ptr() for name in shared)
@@ -268,8 +263,8 @@ def test_a_lora_over_its_base_equals_the_merged_matrices_and_shares_the_rest(ver
 def test_overlapping_chunks_give_each_utterance_its_length(version: str, lengths: tuple[int, ...]) -> None:
     made, noise = decoder(version), Counting(2)
     prompt = conditioned(made).prompt
-    features = [torch.randn(1, TINY.joined, length) for length in lengths]
-    spoken = synthesize_overlapped(made, features, prompt, noise, steps=1)
+    features = torch.randn(1, TINY.joined, sum(lengths))
+    spoken = join(made, *overlapped_mels(made, features, prompt, noise, steps=1), lengths)
     per_frame, size = made.layout.samples_per_frame, made.layout.chunk_frames - 30
     count = 1 + max(0, -(-(sum(lengths) + 12 - size) // (size - 12)))
     assert noise.shapes == [(count, BANDS, made.layout.chunk_frames)]

@@ -69,7 +69,7 @@ def encoder(encoding: AudioEncoding, rate_hz: int, *, whole: bool = False) -> En
 
     Args:
         encoding: what the bytes are.
-        rate_hz: one of `allowed_rates(encoding)`.
+        rate_hz: one of `SPECS[encoding].rates_hz`.
         whole: the bytes are joined to a file before anyone plays them (a unary answer), so its header can be exact.
 
     Raises:
@@ -78,11 +78,6 @@ def encoder(encoding: AudioEncoding, rate_hz: int, *, whole: bool = False) -> En
     spec = SPECS[encoding]
     choose_rate(encoding, rate_hz, asked_hz=rate_hz)
     return spec.whole(rate_hz) if whole else spec.stream(rate_hz)
-
-
-def allowed_rates(encoding: AudioEncoding) -> Sequence[int]:
-    """Sampling rates in Hz that this encoding takes."""
-    return SPECS[encoding].rates_hz
 
 
 def choose_rate(encoding: AudioEncoding, native_hz: int, *, asked_hz: int | None = None) -> int:

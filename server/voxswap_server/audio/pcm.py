@@ -36,11 +36,6 @@ def apply_gain(samples: Samples, gain_db: float) -> Samples:
     return samples if gain_db == 0.0 else samples * np.float32(10.0 ** (gain_db / 20.0))
 
 
-def silence(duration_s: float, rate_hz: int) -> Samples:
-    """Zeros of `int(duration_s * rate_hz)` samples; upstream counts them at 32 kHz whatever the rate is."""
-    return np.zeros(int(duration_s * rate_hz), np.float32)
-
-
 def crossfade(tail: Samples, head: Samples) -> Samples:
     """Goes linearly from `tail` `(n,)` to `head` `(n,)`. The weights add to 1, so equal signals pass unchanged.
 

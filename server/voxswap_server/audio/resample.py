@@ -13,8 +13,8 @@ from voxswap_server.audio.pcm import Samples
 class StreamResampler:
     """Resamples one signal piece by piece.
 
-    The output does not depend on how the input is cut. After `finish` the total is `resampled_length(n, ...)` samples:
-    the nearest whole number to `n * out_hz / in_hz`, halves upward, for every n. libsoxr's delay (20 to 120 ms of
+    The output does not depend on how the input is cut. After `finish` the total is, for every n, the nearest whole
+    number to `n * out_hz / in_hz`, halves upward. libsoxr's delay (20 to 120 ms of
     input; longest when the rate falls most) holds output back, it does not shift it: output sample k stands for the
     instant `k / out_hz`.
     """
@@ -37,8 +37,3 @@ class StreamResampler:
             return samples
         ready: Samples = self._stream.resample_chunk(np.ascontiguousarray(samples, np.float32), last=last)
         return ready
-
-
-def resampled_length(samples: int, in_hz: int, out_hz: int) -> int:
-    """How many samples at `out_hz` the given number at `in_hz` becomes: rounded, halves upward."""
-    return (2 * samples * out_hz + in_hz) // (2 * in_hz)

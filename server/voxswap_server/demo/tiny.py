@@ -92,17 +92,6 @@ def lora_checkpoint(version: str, seed: int, rank: int = 4) -> bytes:
     return sovits_file(weight, config, LORA_HEADS[version], lora_rank=rank)
 
 
-def write_checkpoints(directory: Path, name: str, version: str, seed: int) -> tuple[Path, Path]:
-    """Writes both halves into the folders in which GPT-SoVITS's trainer leaves them; returns (ckpt, pth)."""
-    suffix = "" if version == "v1" else f"_{version}"
-    t2s = directory / f"GPT_weights{suffix}" / f"{name}-e15.ckpt"
-    sovits = directory / f"SoVITS_weights{suffix}" / f"{name}_e8_s216.pth"
-    for path, data in ((t2s, t2s_checkpoint(version, seed)), (sovits, sovits_checkpoint(version, seed))):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return t2s, sovits
-
-
 def write_pretrained_models(directory: Path, names: Iterable[str] = tuple(_ASSETS), seed: int = 0) -> Path:
     """Writes the shared networks as GPT-SoVITS's `pretrained_models` folder has them."""
     for name in names:

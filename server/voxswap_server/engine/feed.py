@@ -9,11 +9,10 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from voxswap_server.engine.job import Await, Work
+from voxswap_server.nn.specs import TOKEN_RATE_HZ
 
 if TYPE_CHECKING:
     from voxswap_server.engine.text_encoder import EncodedText
-
-TOKENS_PER_SECOND = 25
 
 
 class TokenFeed:
@@ -88,7 +87,7 @@ class TokenFeed:
     @property
     def unheard_s(self) -> float:
         """Audio that its tokens stand for and that was not made yet."""
-        return 0.0 if self.closed else (len(self.tokens) - self.heard) / TOKENS_PER_SECOND
+        return 0.0 if self.closed else (len(self.tokens) - self.heard) / TOKEN_RATE_HZ
 
     def _wake(self) -> None:
         reader, self._reader = self._reader, None

@@ -4,7 +4,6 @@ Top-down: config, network, the Decoder of the engine. Knows nothing of text, of 
 given. Tensors whose names begin with "reference." are needed only to encode a prompt.
 """
 
-import copy
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, cast
@@ -81,12 +80,6 @@ class Cfm(nn.Module):
     ) -> Self:
         """Adopts stored tensors (see `adopt`); of a LoRA, the base's and its own over them."""
         return adopt(lambda: cls(config, vocoder), tensors, dtype=dtype, device=device)
-
-    def with_vocoder(self, vocoder: Vocoder) -> Self:
-        """The same network, its memory shared, that speaks through this vocoder."""
-        twin = copy.copy(self)
-        twin._vocoder = vocoder  # noqa: SLF001  (its own kind)
-        return twin
 
     @property
     def vocoder(self) -> Vocoder:

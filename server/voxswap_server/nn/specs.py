@@ -62,8 +62,6 @@ class VersionSpec:
     samples_per_token: int
     """Output samples for one semantic token at speed 1."""
     decoder: Literal["vits", "cfm"]
-    reference_bins: int | None
-    """The reference encoder sees this many of the lowest bins of the spectrum; None is all of them."""
     speaker_vector: bool = False
     """The reference is also described by ERes2NetV2's vector."""
     no_prompt: bool = True
@@ -82,10 +80,10 @@ _FLOW_V3 = FlowSpec(MelSpec(24_000, 1024, 256), Fraction(15, 8), Fraction(31, 8)
 _FLOW_V4 = FlowSpec(MelSpec(32_000, 1280, 320), Fraction(2), Fraction(4), 500, 1000, samples_per_frame=480)
 
 _ROWS = (
-    VersionSpec("v1", "v1", _CODES_V1, 32_000, 1280, "vits", reference_bins=None),
-    VersionSpec("v2", "v2", _CODES_V2, 32_000, 1280, "vits", reference_bins=704),
-    VersionSpec("v2Pro", "v2", _CODES_V2, 32_000, 1280, "vits", reference_bins=704, speaker_vector=True),
-    VersionSpec("v2ProPlus", "v2", _CODES_V2, 32_000, 1280, "vits", reference_bins=704, speaker_vector=True),
+    VersionSpec("v1", "v1", _CODES_V1, 32_000, 1280, "vits"),
+    VersionSpec("v2", "v2", _CODES_V2, 32_000, 1280, "vits"),
+    VersionSpec("v2Pro", "v2", _CODES_V2, 32_000, 1280, "vits", speaker_vector=True),
+    VersionSpec("v2ProPlus", "v2", _CODES_V2, 32_000, 1280, "vits", speaker_vector=True),
     VersionSpec(
         "v3",
         "v2",
@@ -93,7 +91,6 @@ _ROWS = (
         24_000,
         960,
         "cfm",
-        reference_bins=704,
         no_prompt=False,
         auxiliary_references=False,
         flow=_FLOW_V3,
@@ -107,7 +104,6 @@ _ROWS = (
         48_000,
         1920,
         "cfm",
-        reference_bins=704,
         no_prompt=False,
         auxiliary_references=False,
         flow=_FLOW_V4,

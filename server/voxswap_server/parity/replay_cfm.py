@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from voxswap_server.nn.cfm import Cfm
 from voxswap_server.nn.decoder import Conditioning, FlowPrompt
 from voxswap_server.nn.noise import RecordedNoise
-from voxswap_server.nn.overlapped import join, overlapped_mels
 from voxswap_server.nn.reference import ReferenceFeatures, unscale_mel
 from voxswap_server.parity.cases import Case
 from voxswap_server.parity.compare import Row, failed
+from voxswap_server.parity.overlapped import join, overlapped_mels
 from voxswap_server.parity.replay_decoder import (
     HIDDEN,
     Heard,

@@ -15,7 +15,7 @@ from voxswap_server.demo.tiny_weights import sovits_weights
 from voxswap_server.domain import Language, Prompt, VoiceUpload
 from voxswap_server.errors import AssetMissing, BadReferenceAudio, RequestError, VoiceExists
 from voxswap_store import Catalogue, errors
-from voxswap_store.importer import ImportRequest, import_voice, is_imported, keep_encoded_prompt
+from voxswap_store.importer import ImportRequest, import_voice, is_imported
 from voxswap_store.sandbox.limits import Limits
 from voxswap_store.weights import load_weights
 
@@ -226,9 +226,8 @@ def test_a_prompt_that_nobody_can_encode_now_is_left_for_later(tmp_path):
 
     entry = import_voice(request("amber"), tmp_path, encode_prompt=encode)
     assert entry.manifest.files.prompt is None
-    later = keep_encoded_prompt(Catalogue(tmp_path), entry, {"tokens": torch.arange(3)})
-    assert later.manifest.files.prompt is not None
-    assert later.revision == entry.revision
+    again = replace(request("amber"), replace=True)
+    later = import_voice(again, tmp_path, encode_prompt=lambda *_: {"tokens": torch.arange(3)})
     assert load_weights(later.path(later.manifest.files.prompt)).tensors["tokens"].tolist() == [0, 1, 2]
 
 

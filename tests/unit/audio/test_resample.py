@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fixtures.signals import snr_db, speech_like
-from voxswap_server.audio.resample import StreamResampler, resampled_length
+from voxswap_server.audio.resample import StreamResampler
 
 RATES = st.sampled_from([8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000])
 
@@ -23,12 +23,14 @@ def test_cuts_change_nothing(in_hz: int, out_hz: int, samples: int, cuts: list[i
     whole = resampled(signal, in_hz, out_hz, [])
     pieces = resampled(signal, in_hz, out_hz, sorted(min(cut, samples) for cut in cuts))
     assert np.array_equal(whole, pieces)
-    assert whole.size == resampled_length(samples, in_hz, out_hz)
+    assert whole.size == (2 * samples * out_hz + in_hz) // (2 * in_hz)
 
 
 def test_lengths_round_halves_upward():
-    assert [resampled_length(n, 32000, 48000) for n in (0, 1, 2, 3)] == [0, 2, 3, 5]
-    assert [resampled_length(n, 32000, 8000) for n in (1, 2, 4)] == [0, 1, 1]
+    lengths = {
+        out_hz: [resampled(speech_like(n, 32000), 32000, out_hz, []).size for n in range(5)] for out_hz in (48000, 8000)
+    }
+    assert lengths == {48000: [0, 2, 3, 5, 6], 8000: [0, 0, 1, 1, 1]}
 
 
 @pytest.mark.parametrize(("in_hz", "out_hz"), [(32000, 48000), (32000, 24000), (24000, 44100), (48000, 32000)])

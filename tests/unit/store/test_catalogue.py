@@ -215,11 +215,12 @@ def test_an_update_changes_what_was_asked_for_and_nothing_else(catalogue):
 
 
 def test_a_new_prompt_replaces_the_old_one_and_its_cache(catalogue):
-    before = installed(catalogue)
     with Staging(catalogue.root) as staging:
+        stage(staging)
         cached = staging.write("prompt.safetensors", lambda sink: sink.write(contents()["t2s.safetensors"]))
-        before = catalogue.keep_prompt(before, cached, staging)
-    assert before.manifest.files.prompt == cached
+        files = manifest().files.model_copy(update={"prompt": cached})
+        before = catalogue.install(staging, manifest(files=files))
+    assert before.path(cached).is_file()
     new = SOUND + b"another speaker"
     prompt = Prompt(new, "  what\nis said ", Language("ja"), (b"OggS of the same", b"fLaC too"))
     after = catalogue.update("amber", VoiceChanges(prompt=prompt))
@@ -251,21 +252,6 @@ def test_a_refused_update_changes_nothing(catalogue, changes, field):
     assert caught.value.field == field
     assert catalogue.validate("amber") == before
     assert len(list(before.directory.iterdir())) == 4
-
-
-def test_the_cached_prompt_of_another_revision_is_not_kept(catalogue):
-    stale = installed(catalogue)
-    catalogue.update("amber", VoiceChanges(prompt=Prompt(SOUND + b"new", "x", Language("en"))))
-    with Staging(catalogue.root) as staging:
-        cached = staging.write("prompt.safetensors", lambda sink: sink.write(b"of the old clip"))
-        assert catalogue.keep_prompt(stale, cached, staging).manifest.files.prompt is None
-
-
-def test_a_cached_prompt_is_no_new_revision(catalogue):
-    entry = installed(catalogue)
-    with Staging(catalogue.root) as staging:
-        cached = staging.write("prompt.safetensors", lambda sink: sink.write(contents()["t2s.safetensors"]))
-        assert catalogue.keep_prompt(entry, cached, staging).revision == entry.revision
 
 
 def test_a_deleted_voice_is_gone_but_open_files_stay_readable(catalogue):

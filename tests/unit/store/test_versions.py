@@ -1,4 +1,4 @@
-"""Which version a checkpoint is: upstream's guess as the goldens have it, and ours, which looks inside."""
+"""Which version a checkpoint is: what its tensors tell, then its head, its hash, its config, its user."""
 
 import pytest
 
@@ -12,10 +12,8 @@ from voxswap_store.versions import (
     SovitsFacts,
     detect,
     require_same_symbols,
-    upstream_guess,
 )
 
-MIB = 1 << 20
 PHONES = "enc_p.text_embedding.weight"
 VITS = {"dec.conv_pre.weight": (64, 192, 7), PHONES: (732, 192)}
 PRO = VITS | {"sv_emb.weight": (512, 20480)}
@@ -23,36 +21,8 @@ FLOW = {"cfm.estimator.proj_out.weight": (100, 128), PHONES: (732, 192)}
 LORA = {"cfm.base_model.model.estimator.transformer_blocks.0.attn.to_q.lora_A.default.weight": (8, 128)}
 
 
-def facts(shapes, head="PK", *, size=33 * MIB, md5="", said=""):
-    return SovitsFacts(head, size, md5, shapes, said)
-
-
-@pytest.mark.parametrize(
-    ("head", "size", "answer"),
-    [
-        ("PK", 33190737, Guess("v1", "v1", lora=False)),
-        ("PK", 33266001, Guess("v1", "v1", lora=False)),
-        ("01", 33266001, Guess("v2", "v2", lora=False)),
-        ("05", 30277767, Guess("v2", "v2Pro", lora=False)),
-        ("06", 32424519, Guess("v2", "v2ProPlus", lora=False)),
-        ("02", 33501925, Guess("v2", "v3", lora=False)),
-        ("03", 19865321, Guess("v2", "v3", lora=True)),
-        ("04", 19865321, Guess("v2", "v4", lora=True)),
-        ("PK", 82_978 * 1024 - 1, Guess("v1", "v1", lora=False)),
-        ("PK", 82_978 * 1024, Guess("v2", "v2", lora=False)),
-        ("PK", 700 * MIB - 1, Guess("v2", "v2", lora=False)),
-        ("PK", 700 * MIB, Guess("v2", "v3", lora=False)),
-    ],
-)
-def test_upstreams_guess_is_kept(head, size, answer):
-    """The first eight are rows of the goldens' detect.json."""
-    assert upstream_guess(head, size, "") == answer
-
-
-def test_a_registered_file_is_known_before_its_head():
-    known = {"cd2c852df790bf5a0cefba5f70843586": Guess("v2", "v4", lora=False)}
-    assert upstream_guess("PK", 33503134, "cd2c852df790bf5a0cefba5f70843586", known).version == "v4"
-    assert upstream_guess("02", 1, next(iter(PRETRAINED))).version == "v2"
+def facts(shapes, head="PK", *, md5="", said=""):
+    return SovitsFacts(head, md5, shapes, said)
 
 
 @pytest.mark.parametrize(
@@ -71,10 +41,8 @@ def test_a_registered_file_is_known_before_its_head():
         (LORA, "04", "v4"),
     ],
 )
-@pytest.mark.parametrize("size", [33 * MIB, 750 * MIB])
-def test_the_tensors_tell_and_then_the_head(shapes, head, version, size):
-    """The size misleads upstream both ways; it never misleads us."""
-    assert detect(facts(shapes, head, size=size)) == Guess(SYMBOLS[version], version, lora=shapes is LORA)
+def test_the_tensors_tell_and_then_the_head(shapes, head, version):
+    assert detect(facts(shapes, head)) == Guess(SYMBOLS[version], version, lora=shapes is LORA)
 
 
 @pytest.mark.parametrize("version", ["v3", "v4"])
@@ -94,7 +62,7 @@ def test_a_known_base_is_told_by_its_hash():
 @pytest.mark.parametrize("said", ["", "v2", "nonsense"])
 def test_where_nothing_tells_the_user_is_asked(said):
     with pytest.raises(VersionUnclear, match="v3, v4") as caught:
-        detect(facts(FLOW, said=said, size=750 * MIB))
+        detect(facts(FLOW, said=said))
     assert caught.value.field == "version"
     assert detect(facts(FLOW, said=said), "v4").version == "v4"
 

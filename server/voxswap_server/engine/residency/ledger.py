@@ -64,9 +64,6 @@ class Tier:
         """The copy of this content that is here or will be; a leaving one does not count."""
         return self._parts.get(key)
 
-    def is_leaving(self, key: str) -> bool:
-        return key in self._leaving
-
     def parts(self) -> Iterator[Part]:
         return iter(self._parts.values())
 

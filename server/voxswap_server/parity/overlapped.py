@@ -2,7 +2,7 @@
 
 The chunks overlap, all of them follow the reference prompt, and their sounds are joined by overlap-add. Faster than
 chunk after chunk where the device has room for a batch; what an utterance sounds like depends on its neighbours, so the
-engine does not use it. Knows nothing of text.
+engine does not use it: it is here to replay upstream's runs. Knows nothing of text.
 """
 
 from collections.abc import Generator, Sequence
@@ -11,35 +11,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxswap_server.nn import sola
 from voxswap_server.nn.cfm import Cfm
 from voxswap_server.nn.decoder import FlowPrompt
 from voxswap_server.nn.noise import NoiseSource
 from voxswap_server.nn.reference import unscale_mel
-
-
-def synthesize_overlapped(
-    decoder: Cfm, features: Sequence[Tensor], prompt: FlowPrompt, noise: NoiseSource, steps: int
-) -> list[Tensor]:
-    """One waveform (samples,) for each utterance.
-
-    The last one is short by as many samples as overlap-add shifted the chunks by.
-
-    Args:
-        decoder: of v3 or v4.
-        features: of each utterance (1, C, frames), from `decoder.features`.
-        prompt: of the conditioning.
-        noise: asked once, for the whole batch.
-        steps: of the integration.
-    """
-    mels, padding = overlapped_mels(decoder, torch.cat(list(features), -1), prompt, noise, steps)
-    return join(decoder, mels, padding, [part.shape[-1] for part in features])
+from voxswap_server.parity import sola
 
 
 def overlapped_mels(
     decoder: Cfm, features: Tensor, prompt: FlowPrompt, noise: NoiseSource, steps: int
 ) -> tuple[Tensor, int]:
-    """Mel (chunks, bands, frames) of overlapping chunks of `features` (1, C, F); how much of the last is padding."""
+    """Mel (chunks, bands, frames) of overlapping chunks; how many frames of the last one are padding.
+
+    Args:
+        decoder: of v3 or v4.
+        features: of all utterances (1, C, F), from `decoder.features`.
+        prompt: of the conditioning.
+        noise: asked once, for the whole batch.
+        steps: of the integration.
+    """
     prompt_frames = prompt.mel.shape[-1]
     chunks, padding = _chunks(features, decoder.layout.chunk_frames - prompt_frames, decoder.layout.overlap_frames)
     condition = torch.cat((prompt.features.expand(len(chunks), -1, -1), chunks), -1)
@@ -49,7 +39,10 @@ def overlapped_mels(
 
 
 def join(decoder: Cfm, mels: Tensor, padding: int, lengths: Sequence[int]) -> list[Tensor]:
-    """Waveforms (samples,) of utterances that are `lengths` frames long, from the mels of overlapping chunks."""
+    """Waveforms (samples,) of utterances that are `lengths` frames long, from the mels of overlapping chunks.
+
+    The last one is short by as many samples as overlap-add shifted the chunks by.
+    """
     per_frame, overlap = decoder.vocoder.samples_per_frame, decoder.layout.overlap_frames
     samples = decoder.vocoder.samples(torch.cat(list(unscale_mel(mels)), -1)[None])
     joined = sola.merge(list(samples.view(len(mels), -1)), overlap * per_frame)
@@ -64,7 +57,8 @@ def _returned(steps: Generator[None, None, Tensor]) -> Tensor:
         try:
             next(steps)
         except StopIteration as end:
-            return end.value
+            whole: Tensor = end.value
+            return whole
 
 
 def _chunks(features: Tensor, size: int, overlap: int) -> tuple[Tensor, int]:

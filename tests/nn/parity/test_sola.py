@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxswap_server.nn.sola import best_shift, merge
+from voxswap_server.parity.sola import best_shift, merge
 
 
 def noise(samples: int, seed: int = 0) -> torch.Tensor:
