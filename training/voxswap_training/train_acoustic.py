@@ -13,13 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from voxswap_training.loop import Budget, Progress, adamw, set_rate
+from voxswap_training.loop import Budget, Progress, adamw, autocast, set_rate
 from voxswap_training.mel_frames import MelFrames
 from voxswap_training.pack import Lines
 from voxswap_training.signal import spectrum
 from voxswap_training.sound import Sound
 from voxswap_training.sovits import SovitsShape, TrainableSovits
-from voxswap_training.train_t2s import autocast
 from voxswap_training.utterances import FRAME_SAMPLES, Batch, Utterances
 from voxswap_training.waveform import BETAS, CLIP
 

@@ -17,11 +17,10 @@ from torch.nn import functional as F
 
 import voxswap_server  # noqa: F401 - mends torchaudio, which transformers imports where it is installed
 from voxswap_training.codes import CLASS_DIMS, DECODER_SCALE, DIMS, Codebook
-from voxswap_training.loop import Budget, Progress, adamw, set_rate
+from voxswap_training.loop import Budget, Progress, adamw, autocast, set_rate
 from voxswap_training.pack import PITCH_STEPS, Lines
 from voxswap_training.phonemes import CLASSES, INDEX, SILENCE
 from voxswap_training.sound import Sound
-from voxswap_training.train_t2s import autocast
 
 from transformers import HubertConfig, HubertModel  # isort: skip
 

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import voxswap_server  # noqa: F401 - mends torchaudio, which SpeechBrain imports
-from voxswap_training.loop import Budget, Progress, adamw, set_rate
+from voxswap_training.loop import Budget, Progress, adamw, half_on_gpu, set_rate
 from voxswap_training.sound import Sound
 from voxswap_training.speakers import CLIP_SAMPLES, Clips, cut
-from voxswap_training.train_t2s import half_on_gpu
 
 from speechbrain.lobes.features import Fbank  # isort: skip
 from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN  # isort: skip

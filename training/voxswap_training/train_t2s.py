@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxswap_training.loop import Budget, Progress, adamw, set_rate
+from voxswap_training.loop import Budget, Progress, adamw, autocast, set_rate
 from voxswap_training.pack import Lines
 from voxswap_training.t2s import T2SShape, TrainableT2S
 
@@ -209,14 +209,3 @@ def load(file: Path) -> TrainableT2S:
     network = TrainableT2S(T2SShape(width, width // HEAD_WIDTH, layers, vocab_size, phones))
     network.load_state_dict(state)
     return network.eval()
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """Half precision where matrices are multiplied faster in it: GPUs, and CPUs with instructions for it."""
-    fast = device.type == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
-
-
-def half_on_gpu(device: torch.device) -> torch.autocast:
-    """Half precision for convolutions, which CPUs do not do faster in it."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")

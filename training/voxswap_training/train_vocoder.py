@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from voxswap_training.loop import Budget, Progress, adamw, set_rate
+from voxswap_training.loop import Budget, Progress, adamw, autocast, set_rate
 from voxswap_training.pack import Lines
 from voxswap_training.sound import Sound
 from voxswap_training.sovits import Generator, SovitsShape
-from voxswap_training.train_t2s import autocast
 from voxswap_training.utterances import EDGE_FRAMES, FRAME_SAMPLES
 from voxswap_training.waveform import BETAS, CLIP, Adversary, Spectra, waveform_loss
 

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from voxswap_training.discriminators import Discriminators, discriminator_loss, generator_losses
-from voxswap_training.loop import adamw, set_rate
+from voxswap_training.loop import adamw, autocast, set_rate
 from voxswap_training.mel_frames import MelFrames
 from voxswap_training.signal import spectrum
-from voxswap_training.train_t2s import autocast
 
 BETAS = (0.8, 0.99)
 CLIP = 30.0

@@ -1,0 +1,179 @@
+"""The stages that train, as commands. Knows what each needs, not how it works."""
+
+import argparse
+from pathlib import Path
+
+from voxswap_training.options import add_training, budget_of, content_sound, decoder_codebook, decoder_sound, device_of
+
+
+def add_stages(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    _content(stages)
+    _t2s(stages)
+    _acoustic(stages)
+    _vocoder(stages)
+    _decoder(stages)
+    _ecapa(stages)
+
+
+def _content(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("content", help="train the content encoder: a reference audio -> its codes")
+    add_training(stage)
+    stage.add_argument("--codebook", type=Path, required=True)
+    stage.add_argument("--sound", type=Path, required=True, help="folder of stage `sound`")
+    stage.add_argument("--batch", type=int, default=24)
+    stage.add_argument("--report-every", type=int, default=100)
+    stage.set_defaults(run=_run_content)
+
+
+def _run_content(options: argparse.Namespace) -> None:
+    from voxswap_training.codes import Codebook
+    from voxswap_training.pack import Lines
+    from voxswap_training.train_content import ContentSettings, train
+
+    device = device_of(options)
+    lines = Lines.load(options.pack / "lines.npz")
+    settings = ContentSettings(batch=options.batch, report_every=options.report_every, seed=options.seed)
+    sound = content_sound(options, device)
+    codebook = Codebook.load(options.codebook)
+    train(lines, sound, codebook, options.out, budget_of(options), settings, device=device)
+
+
+def _t2s(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("t2s", help="train phones -> tokens")
+    add_training(stage)
+    stage.add_argument("--codebook", type=Path, required=True)
+    stage.add_argument("--batch-tokens", type=int, default=3000)
+    stage.add_argument("--layers", type=int, default=4)
+    stage.add_argument("--width", type=int, default=256)
+    stage.add_argument("--report-every", type=int, default=100)
+    stage.set_defaults(run=_run_t2s)
+
+
+def _run_t2s(options: argparse.Namespace) -> None:
+    from voxswap_training.codes import Codebook
+    from voxswap_training.pack import Lines
+    from voxswap_training.t2s import T2SShape
+    from voxswap_training.train_t2s import HEAD_WIDTH, T2SSettings, train
+
+    settings = T2SSettings(batch_tokens=options.batch_tokens, report_every=options.report_every, seed=options.seed)
+    lines = Lines.load(options.pack / "lines.npz")
+    silence = Codebook.load(options.codebook).silence
+    shape = T2SShape(hidden_dim=options.width, head=options.width // HEAD_WIDTH, n_layer=options.layers)
+    train(lines, silence, options.out, budget_of(options), settings, shape=shape, device=device_of(options))
+
+
+def _acoustic(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("acoustic", help="train tokens, phones and a reference -> mel frames")
+    add_training(stage)
+    stage.add_argument("--codebook", type=Path, required=True)
+    stage.add_argument("--sound", type=Path, required=True, help="folder of stage `sound`")
+    stage.add_argument("--batch", type=int, default=32)
+    stage.add_argument("--report-every", type=int, default=100)
+    stage.set_defaults(run=_run_acoustic)
+
+
+def _run_acoustic(options: argparse.Namespace) -> None:
+    from voxswap_training.sovits import SovitsShape
+    from voxswap_training.train_acoustic import AcousticSettings, AcousticTrainer
+
+    device, shape = device_of(options), SovitsShape()
+    settings = AcousticSettings(batch=options.batch, report_every=options.report_every, seed=options.seed)
+    lines, sound = decoder_sound(options, device)
+    codebook = decoder_codebook(options, shape.content_width)
+    budget = budget_of(options)
+    AcousticTrainer(lines, sound, codebook, options.out, budget, settings, shape=shape, device=device).run()
+
+
+def _vocoder(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("vocoder", help="train the generator alone: mel frames -> waveform")
+    add_training(stage)
+    stage.add_argument("--sound", type=Path, required=True, help="folder of stage `sound`")
+    stage.add_argument("--batch", type=int, default=16)
+    stage.add_argument("--slice-frames", type=int, default=32)
+    stage.add_argument("--judge-width", type=int, default=24)
+    stage.add_argument("--judged-from", type=float, default=0.1)
+    stage.add_argument("--report-every", type=int, default=100)
+    stage.set_defaults(run=_run_vocoder)
+
+
+def _run_vocoder(options: argparse.Namespace) -> None:
+    from voxswap_training.sovits import SovitsShape
+    from voxswap_training.train_vocoder import VocoderSettings, VocoderTrainer
+
+    settings = VocoderSettings(
+        batch=options.batch,
+        slice_frames=options.slice_frames,
+        judge_width=options.judge_width,
+        judged_from=options.judged_from,
+        report_every=options.report_every,
+        seed=options.seed,
+    )
+    device = device_of(options)
+    lines, sound = decoder_sound(options, device)
+    VocoderTrainer(lines, sound, options.out, budget_of(options), settings, shape=SovitsShape(), device=device).run()
+
+
+def _decoder(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("decoder", help="train what `acoustic` and `vocoder` learnt as one network")
+    add_training(stage)
+    stage.add_argument("--codebook", type=Path, required=True)
+    stage.add_argument("--sound", type=Path, required=True, help="folder of stage `sound`")
+    stage.add_argument("--acoustic", type=Path, required=True, help="folder of stage `acoustic`")
+    stage.add_argument("--vocoder", type=Path, required=True, help="folder of stage `vocoder`")
+    stage.add_argument("--batch", type=int, default=32)
+    stage.add_argument("--slices", type=int, default=1, help="of each utterance, for the generator")
+    stage.add_argument("--slice-frames", type=int, default=32)
+    stage.add_argument("--judge-width", type=int, default=24, help="as in stage `vocoder`")
+    stage.add_argument("--report-every", type=int, default=100)
+    stage.set_defaults(run=_run_decoder)
+
+
+def _run_decoder(options: argparse.Namespace) -> None:
+    from voxswap_training.sovits import SovitsShape
+    from voxswap_training.train_decoder import DecoderSettings, DecoderTrainer, Halves
+
+    device, shape = device_of(options), SovitsShape()
+    settings = DecoderSettings(
+        batch=options.batch,
+        slices=options.slices,
+        slice_frames=options.slice_frames,
+        judge_width=options.judge_width,
+        report_every=options.report_every,
+        seed=options.seed,
+    )
+    lines, sound = decoder_sound(options, device)
+    trainer = DecoderTrainer(
+        lines,
+        sound,
+        decoder_codebook(options, shape.content_width),
+        options.out,
+        budget_of(options),
+        settings,
+        halves=Halves(options.acoustic / "acoustic.pt", options.vocoder / "vocoder.pt"),
+        shape=shape,
+        device=device,
+    )
+    trainer.run()
+
+
+def _ecapa(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("ecapa", help="train the speaker encoder (needs SpeechBrain)")
+    add_training(stage)
+    stage.add_argument("--sound", type=Path, required=True)
+    stage.add_argument("--clips", type=Path, required=True, help="of stage `speakers`")
+    stage.add_argument("--batch", type=int, default=64)
+    stage.add_argument("--report-every", type=int, default=100)
+    stage.add_argument("--export", type=Path, help="folder for SpeechBrain's files, written at the end of the run")
+    stage.set_defaults(run=_run_ecapa)
+
+
+def _run_ecapa(options: argparse.Namespace) -> None:
+    from voxswap_training.speakers import Clips
+    from voxswap_training.train_ecapa import EcapaSettings, train, write_ecapa
+
+    device = device_of(options)
+    settings = EcapaSettings(batch=options.batch, report_every=options.report_every, seed=options.seed)
+    sound = content_sound(options, device)
+    student = train(Clips.load(options.clips), sound, options.out, budget_of(options), settings, device=device)
+    if options.export:
+        write_ecapa(student, options.export)
