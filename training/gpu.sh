@@ -18,21 +18,38 @@ if [ ! -e "$work/sound/done" ]; then
     stage sound --pack "$pack" --out "$work/sound" --processes "$(nproc)"
     touch "$work/sound/done"
 fi
-common=(--pack "$pack" --device "${DEVICE:-cuda}" --threads "${THREADS:-4}" --minutes "$run")
+common=(--pack "$pack" --device "${DEVICE:-cuda}" --threads "${THREADS:-4}")
 names=() jobs=()
 start() { # NAME COMMAND...: in the background, with a log of its own
     names+=("$1")
     "${@:2}" >>"$work/$1.log" 2>&1 &
     jobs+=($!)
 }
-start decoder stage decoder "${common[@]}" --codebook "$pack/codebook.npz" --sound "$work/sound" --out "$work/decoder" \
-    --budget-minutes "$total" --batch 48 --slice-frames 32 --judge-width 32 --report-every 250
-start t2s stage t2s "${common[@]}" --codebook "$pack/codebook.npz" --out "$work/t2s" --budget-minutes 14 \
+# The decoder's halves learn side by side; what is left of the run then goes to the whole of it.
+minutes() { "$python" -c "print(round($1, 2))"; }
+both_halves_then_whole() {
+    local began=$SECONDS sound=(--sound "$work/sound" --report-every 250)
+    stage acoustic "${common[@]}" "${sound[@]}" --minutes "$run" --codebook "$pack/codebook.npz" --out "$work/acoustic" \
+        --budget-minutes "$(minutes "$total * 0.3")" --batch 64 &
+    local acoustic=$!
+    stage vocoder "${common[@]}" "${sound[@]}" --minutes "$run" --out "$work/vocoder" \
+        --budget-minutes "$(minutes "$total * 0.6")" --batch 48 --judge-width 32 || return
+    wait "$acoustic" || return
+    local left
+    left=$(minutes "$run - ($SECONDS - $began) / 60")
+    if "$python" -c "exit($left < 0.3)"; then
+        stage decoder "${common[@]}" "${sound[@]}" --minutes "$left" --codebook "$pack/codebook.npz" \
+            --acoustic "$work/acoustic" --vocoder "$work/vocoder" --out "$work/decoder" \
+            --budget-minutes "$(minutes "$total * 0.35")" --batch 48 --judge-width 32
+    fi
+}
+start decoder both_halves_then_whole
+start t2s stage t2s "${common[@]}" --minutes "$run" --codebook "$pack/codebook.npz" --out "$work/t2s" --budget-minutes 14 \
     --batch-tokens 40000 --report-every 250
-start content stage content "${common[@]}" --codebook "$pack/codebook.npz" --sound "$work/sound" \
+start content stage content "${common[@]}" --minutes "$run" --codebook "$pack/codebook.npz" --sound "$work/sound" \
     --out "$work/content" --budget-minutes 7 --batch 64 --report-every 250
 if [ -e "$pack/clips.npz" ]; then
-    start ecapa stage ecapa "${common[@]}" --sound "$work/sound" --clips "$pack/clips.npz" --out "$work/ecapa" \
+    start ecapa stage ecapa "${common[@]}" --minutes "$run" --sound "$work/sound" --clips "$pack/clips.npz" --out "$work/ecapa" \
         --budget-minutes 5 --batch 128 --report-every 250 --export "$work/bundle/ecapa"
 fi
 failed=0
@@ -41,6 +58,10 @@ for index in "${!jobs[@]}"; do
     echo "== ${names[$index]}" && tail -n 3 "$work/${names[$index]}.log"
 done
 stage judge-t2s --pack "$pack" --codebook "$pack/codebook.npz" --checkpoints "$work/t2s" --lines "${JUDGE_LINES:-20}" || failed=1
+if [ ! -e "$work/decoder/decoder.pt" ]; then
+    echo "the decoder's halves have not spent their time yet: run again"
+    exit $failed
+fi
 stage export --t2s "$work/t2s" --decoder "$work/decoder" --content "$work/content" --codebook "$pack/codebook.npz" \
     --references "$pack/references" --out "$work/bundle"
 split -b 12M -d "$work/bundle/sovits.pth" "$out/sovits.pth."
