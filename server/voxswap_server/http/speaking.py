@@ -135,15 +135,18 @@ class _ServerSent:
     media_type: str = "text/event-stream"
 
     async def bytes_of(self, events: AsyncIterator[SynthesisEvent]) -> AsyncGenerator[bytes, None]:
-        begun = False
+        begun, notices = False, list[Notice]()
         try:
             async for event in events:
                 note(self.call, event)
                 if isinstance(event, AudioChunk) and event.data:
                     begun = True
-                    yield sse({"type": "speech.audio.delta", "audio": base64.b64encode(event.data).decode()})
+                    delta = {"type": "speech.audio.delta", "audio": base64.b64encode(event.data).decode()}
+                    yield _warnings(notices) + sse(delta)
+                elif isinstance(event, Notice):
+                    notices.append(event)  # the answer must not begin with it: the request may still be refused
                 elif isinstance(event, SynthesisDone) and begun:
-                    yield sse({"type": "speech.audio.done", "usage": self._usage(event)})
+                    yield _warnings(notices) + sse({"type": "speech.audio.done", "usage": self._usage(event)})
         except Exception as error:
             # Told in the stream, then raised: the connection ends before the answer does, and the log has it.
             if begun:
@@ -159,12 +162,21 @@ class _ServerSent:
         }
 
 
+def _warnings(notices: list[Notice]) -> bytes:
+    """The events of notices that were not told yet, and now are."""
+    told = b"".join(sse({"type": "speech.audio.warning", "code": one.code, "message": one.message}) for one in notices)
+    notices.clear()
+    return told
+
+
 def sse(data: Mapping[str, Any]) -> bytes:
     return f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
 
 
 def note(call: Call, event: SynthesisEvent) -> None:
-    """Into the header of the answer, where that has not been sent yet."""
+    """Into the header of the answer. What comes after the first byte of audio is in the log line alone: trailers could
+    carry it, but the server below us sends none, and few clients read them.
+    """
     if isinstance(event, StreamStarted):
         call.headers |= {
             CACHE_STATE_KEY: event.cache_state.value,

@@ -1,5 +1,6 @@
 """A real gateway on a port of its own, real HTTP, and the fakes behind it."""
 
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -42,11 +43,11 @@ class Rig:
 
 
 @asynccontextmanager
-async def running(rig=None, authenticator=None, tls=None, verify=False, **config):
+async def running(rig=None, authenticator=None, tls=None, verify=False, clock=time.monotonic, **config):
     rig = rig or Rig()
     config = HttpConfig(**({"port": 0, "drain_grace_s": 0.0} | config))
     services = Services(rig.synthesizer, rig.library, rig.admin, rig.live)
-    rig.server = HttpServer(services, config, Metrics(rig.registry), authenticator, tls)
+    rig.server = HttpServer(services, config, Metrics(rig.registry), authenticator, tls, clock)
     await rig.server.start()
     try:
         async with rig.connect(verify=verify) as rig.client:

@@ -86,25 +86,53 @@ async def test_audio_arrives_while_it_is_made(rig, client):
         assert len(first) + sum([len(piece) async for piece in pieces]) == 2 * 36000
 
 
-async def test_events_carry_the_same_audio(rig, client):
-    plain = await speak(client, response_format="pcm")
-    async with rig.client.stream(
-        "POST",
-        "/v1/audio/speech",
-        json={
-            "model": "voxswap",
-            "voice": {"id": "narrator"},
-            "input": "three small words",
-            "response_format": "pcm",
-            "stream_format": "sse",
-        },
+async def events_of(client, **options):
+    """What OpenAI's own client reads of an answer in events."""
+    async with client.audio.speech.with_streaming_response.create(
+        model="voxswap", input="three small words", response_format="pcm", stream_format="sse", **options
     ) as answer:
         assert answer.headers["content-type"] == "text/event-stream"
-        events = [json.loads(line.removeprefix("data: ")) async for line in answer.aiter_lines() if line]
+        return [json.loads(line.removeprefix("data: ")) async for line in answer.iter_lines() if line]
+
+
+async def test_events_carry_the_same_audio(rig, client):
+    plain = await speak(client, response_format="pcm")
+    events = await events_of(client, voice={"id": "narrator"})
     kinds = [event["type"] for event in events]
     assert kinds == ["speech.audio.delta"] * 3 + ["speech.audio.done"]
     assert b"".join(base64.b64decode(event["audio"]) for event in events[:-1]) == plain.content
     assert events[-1]["usage"] == {"input_tokens": 17, "output_tokens": 37, "total_tokens": 54}
+
+
+UNREAD, AGAIN = Notice("CHARACTERS_NOT_READ", "these: 한"), Notice("UTTERANCE_RETRIED", "spoken again")
+
+
+async def test_events_tell_every_notice_with_its_words(rig, client):
+    rig.synthesizer.notices = (UNREAD,)
+    rig.synthesizer.late_notices[2] = AGAIN
+    events = await events_of(client, voice="narrator")
+    warnings = [(place, event) for place, event in enumerate(events) if event["type"] == "speech.audio.warning"]
+    assert warnings == [
+        (0, {"type": "speech.audio.warning", "code": UNREAD.code, "message": UNREAD.message}),
+        (3, {"type": "speech.audio.warning", "code": AGAIN.code, "message": AGAIN.message}),
+    ]
+    assert [event["type"] for event in events].count("speech.audio.delta") == 3
+
+
+async def test_a_request_that_is_refused_has_no_events(rig, client):
+    rig.synthesizer.notices = (UNREAD,)
+    rig.synthesizer.failures[0] = errors.VoiceUnusable("narrator", "broken")
+    with pytest.raises(openai.UnprocessableEntityError):
+        await events_of(client, voice="narrator")
+
+
+@pytest.mark.parametrize(("name", "told"), [("flac", [UNREAD, AGAIN]), ("pcm", [UNREAD])])
+async def test_a_header_tells_what_was_known_when_it_was_sent_and_the_log_tells_all(rig, client, lines, name, told):
+    rig.synthesizer.notices = (UNREAD,)
+    rig.synthesizer.late_notices[2] = AGAIN
+    answer = await speak(client, response_format=name)
+    assert answer.response.headers["x-notices"] == ", ".join(notice.code for notice in told)
+    assert (await lines.http())["notices"] == [UNREAD.code, AGAIN.code]
 
 
 async def test_an_error_amid_events_is_an_event_and_the_connection_ends(rig):

@@ -1,5 +1,6 @@
 """A panel session, steered over plain HTTP and watched over a WebSocket."""
 
+import asyncio
 import json
 from contextlib import asynccontextmanager
 
@@ -96,12 +97,14 @@ async def test_a_line_is_spoken_to_everyone_who_watches(rig, method):
     assert {asked.audio.sample_rate_hz for asked in rig.synthesizer.requests} == {48000}
 
 
-async def test_audio_is_sent_no_faster_than_it_is_heard(rig):
-    async with watching(rig) as page:
+async def test_audio_is_sent_no_faster_than_it_is_heard(start):
+    # The clock stands still, so nothing is ever heard.
+    async with start(panel=CONFIG, clock=lambda: 100.0) as rig, watching(rig) as page:
         await act(rig, "say", text="abcdefghijklmnop")
-        await page.hear("sentence")
-        state = await act(rig, "state")
-        assert state["state"]["next_sample"] < 48000  # of 76800
+        while len(page.audio) < 3:
+            await page.read()
+        state = (await act(rig, "state"))["state"]
+        assert 3 * 4800 <= state["next_sample"] <= 4 * 4800  # frames, of 16
         await act(rig, "skip")
         await page.hear("line_done", outcome="skipped")
 
@@ -147,6 +150,37 @@ async def test_an_armed_voice_waits_for_the_next_sentence(rig):
         await page.hear("line_done", outcome="spoken")
         assert [one["voice_id"] for one in page.of("sentence")] == ["narrator", "slate"]
         assert page.of("flush") == []
+
+
+async def test_an_armed_voice_that_still_loads_keeps_nobody_waiting(rig):
+    rig.admin.gates["slate"] = asyncio.Event()
+    async with watching(rig) as page:
+        rig.synthesizer.stalls.add(0)
+        await act(rig, "say", text="One. Two.")
+        await rig.synthesizer.until(lambda: rig.synthesizer.stalled)
+        await act(rig, "switch", voice="slate", at="next")
+        rig.synthesizer.go.set()
+        await page.hear("line_done", line=1, outcome="spoken")
+        assert page.state["armed"] == "slate"
+        rig.admin.gates["slate"].set()
+        await rig.admin.changes.until(lambda: "slate" in rig.admin.residents)
+        await act(rig, "say", text="Three.")
+        await page.hear("line_done", line=2, outcome="spoken")
+        assert [one["voice_id"] for one in page.of("sentence")] == ["narrator", "narrator", "slate"]
+
+
+async def test_an_armed_voice_that_cannot_be_loaded_leaves_the_old_one_speaking(rig):
+    rig.admin.known = ("narrator",)
+    async with watching(rig) as page:
+        rig.synthesizer.stalls.add(0)
+        await act(rig, "say", text="One. Two.")
+        await rig.synthesizer.until(lambda: rig.synthesizer.stalled)
+        await act(rig, "switch", voice="slate", at="next")
+        assert (await page.hear("warning"))["code"] == "VOICE_NOT_FOUND"
+        rig.synthesizer.go.set()
+        await page.hear("line_done", line=1, outcome="spoken")
+        assert [one["voice_id"] for one in page.of("sentence")] == ["narrator", "narrator"]
+        assert (page.state["voice_id"], page.state["armed"]) == ("narrator", "")
 
 
 async def test_a_voice_that_cannot_be_had_leaves_the_old_one_speaking(rig):
@@ -284,10 +318,11 @@ async def test_sessions_do_not_hear_each_other(start):
         assert (await act(rig, "state", 429, session="third"))["reason"] == "OVER_CAPACITY"
 
 
-async def test_a_session_that_nobody_misses_is_forgotten(start):
+async def test_a_session_that_nobody_misses_is_forgotten(start, lines):
     async with start(panel=PanelConfig(default_voice="narrator", max_sessions=1, idle_s=0.0)) as rig:
         async with watching(rig, "?session=left"):
             await act(rig, "state", 429, session="right")
+        await lines.until(lambda: any(line["method"].startswith("WEBSOCKET") for line in lines.of("http")))
         await act(rig, "state", session="left")
         await act(rig, "state", session="right")
 

@@ -149,8 +149,16 @@ def test_a_voice_has_the_word_when_its_moment_comes():
     assert desk.anyone
     assert desk.arrive("ann")
     assert not desk.arrive("bob")
-    desk.armed = "bob"
+    desk.arm("bob")
+    assert (desk.current, desk.coming) == ("ann", "ann")
+    assert not desk.take_over()
+    desk.loaded("cat")
+    assert not desk.take_over()
+    desk.loaded("bob")
     assert (desk.current, desk.coming) == ("ann", "bob")
+    desk.arm("bob")  # it may have been evicted since
+    assert not desk.take_over()
+    desk.loaded("bob")
     assert desk.take_over()
     assert not desk.take_over()
     assert desk.current == "bob"
@@ -163,6 +171,13 @@ def test_a_voice_that_cannot_be_had_changes_nothing():
     desk.give_up("bob")
     desk.give_up("cat")
     assert (desk.current, desk.armed, desk.switching) == ("ann", "", "")
+
+
+def test_where_there_is_no_other_voice_the_next_sentence_waits_for_it():
+    desk = VoiceDesk()
+    desk.arm("ann")
+    assert desk.coming == "ann"
+    assert desk.take_over()
 
 
 async def test_everyone_hears_what_they_asked_for():

@@ -9,9 +9,10 @@ class VoiceDesk:
 
     current: str = ""
     armed: str = ""
-    """Takes over with the next sentence."""
+    """Takes over with the next sentence that begins once it is in memory."""
     switching: str = ""
     """Takes over as soon as it can be heard."""
+    _armed_is_there: bool = False
 
     @property
     def anyone(self) -> bool:
@@ -20,11 +21,24 @@ class VoiceDesk:
     @property
     def coming(self) -> str:
         """Who speaks the next sentence."""
-        return self.armed or self.current
+        return self.armed if self._takes_over else self.current
+
+    @property
+    def _takes_over(self) -> bool:
+        """Nobody is kept waiting for a voice that loads, but where there is no other."""
+        return bool(self.armed) and (self._armed_is_there or not self.current)
+
+    def arm(self, voice_id: str) -> None:
+        """A voice is to take over; it is being loaded."""
+        self.armed, self._armed_is_there = voice_id, False
+
+    def loaded(self, voice_id: str) -> None:
+        """A voice is in memory."""
+        self._armed_is_there |= self.armed == voice_id
 
     def take_over(self) -> bool:
         """The next sentence begins: whether somebody else speaks it."""
-        if not self.armed:
+        if not self._takes_over:
             return False
         self.current, self.armed = self.armed, ""
         return True

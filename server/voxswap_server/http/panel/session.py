@@ -28,7 +28,7 @@ class SwitchAt(StrEnum):
     NOW = "now"
     """It says the sentence that is being said again, as soon as it can."""
     NEXT = "next"
-    """With the next sentence."""
+    """With the next sentence that begins once it is in memory."""
 
 
 class PanelSession:
@@ -82,7 +82,7 @@ class PanelSession:
     def switch(self, voice_id: str, at: SwitchAt) -> None:
         """Another voice. What it cannot do is told to the audience, and the old one goes on."""
         if at is SwitchAt.NEXT and self._stage.saying is not None:
-            self._desk.armed = voice_id
+            self._desk.arm(voice_id)
             work = self._load(voice_id)
         else:
             self._desk.switching = voice_id
@@ -224,6 +224,7 @@ class PanelSession:
         """Has a voice ready before its turn."""
         try:
             await self._admin.load_voice(voice_id)
+            self._desk.loaded(voice_id)
         except Exception as error:
             self._keep_voice(voice_id, error)
             self._update()
