@@ -63,6 +63,7 @@ class Metrics:
             "fault",
             "outcome",
         )
+        self._notices = counter("notices", "Things that callers were told though nothing failed, by code.", "code")
         self._batch = histogram("batch_size", "Rows of one T2S call.", ROWS)
         self._released = histogram(
             "cancel_to_release_seconds", "From a request's cancellation until it holds nothing any more.", SHORT_S
@@ -125,6 +126,10 @@ class Metrics:
     def degenerate(self, fault: str, *, retried: bool) -> None:
         """An utterance was not fit to be heard; `fault` as of `DegenerateAudio`, `retried`: it is spoken once more."""
         self._degenerate.labels(fault or "unknown", "retried" if retried else "failed").inc()
+
+    def noticed(self, code: str) -> None:
+        """A caller was to know something; `code` as of `domain.Notice`."""
+        self._notices.labels(code).inc()
 
     def released(self, seconds: float, trace_id: str = "") -> None:
         """A cancelled request holds nothing any more."""

@@ -35,6 +35,7 @@ PROMISED = {
     "voxswap_age_at_eviction_seconds": set(),
     "voxswap_device_memory_bytes": {"kind"},
     "voxswap_degenerate_utterances_total": {"fault", "outcome"},
+    "voxswap_notices_total": {"code"},
     "voxswap_live_streams_running": set(),
     "voxswap_live_switches_total": {"outcome"},
     "voxswap_live_underruns_total": set(),
@@ -64,6 +65,7 @@ def record_everything(metrics):
     metrics.voice_evicted("narrator", "lru", 30.0)
     metrics.tier_levels("device", residents=lambda: 2, leased_bytes=lambda: 10, evictable_bytes=lambda: 20)
     metrics.degenerate("silence", retried=True)
+    metrics.noticed("CHARACTERS_NOT_READ")
     metrics.live_streams(2)
     metrics.voice_switched("done")
     metrics.underruns(1)

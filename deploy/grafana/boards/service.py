@@ -153,6 +153,12 @@ SERVICE = Board(
                     ),
                 ),
                 Plot(
+                    "Notices",
+                    "What callers were told though nothing failed, by code: characters left out, switches not reached.",
+                    PER_SECOND,
+                    (Query("sum by (code) (rate(voxswap_notices_total{@}[~])) or vector(0)", "{{code}}"),),
+                ),
+                Plot(
                     "From cancellation to release",
                     "How long a listener who left still holds something.",
                     SECONDS,
