@@ -5,17 +5,15 @@ networks in a `pretrained_models` folder, then the importer. They babble; what t
 """
 
 import io
-import sys
-import types
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
+from voxswap_server.demo.hparams import as_hparams
 from voxswap_server.demo.tiny_ap_bwe import write_ap_bwe
 from voxswap_server.demo.tiny_ecapa import write_ecapa
 from voxswap_server.demo.tiny_networks import write_bert, write_eres2net, write_hubert
@@ -155,8 +153,8 @@ def t2s_file(weight: Mapping[str, Any], config: dict[str, Any]) -> bytes:
 
 def sovits_file(weight: Mapping[str, Any], config: dict[str, Any], head: bytes = b"PK", **extra: Any) -> bytes:
     """These tensors as GPT-SoVITS's trainer saves a SoVITS half."""
-    with _hparams() as cls:
-        content = OrderedDict(weight=dict(weight), config=_as_objects(config, cls), info="8epoch_216iteration", **extra)
+    with as_hparams(config) as settings:
+        content = OrderedDict(weight=dict(weight), config=settings, info="8epoch_216iteration", **extra)
         return head + _saved(content)[len(head) :]
 
 
@@ -164,27 +162,3 @@ def _saved(content: Any) -> bytes:
     out = io.BytesIO()
     torch.save(content, out)
     return out.getvalue()
-
-
-@contextmanager
-def _hparams() -> Iterator[type]:
-    """A class that pickles under upstream's name `utils.HParams`; the module is there for as long as it is needed."""
-    module, before = types.ModuleType("utils"), sys.modules.get("utils")
-    cls = type("HParams", (), {"__module__": "utils"})
-    module.HParams = cls  # type: ignore[attr-defined]
-    sys.modules["utils"] = module
-    try:
-        yield cls
-    finally:
-        if before is None:
-            del sys.modules["utils"]
-        else:
-            sys.modules["utils"] = before
-
-
-def _as_objects(value: Any, cls: type) -> Any:
-    if not isinstance(value, dict):
-        return value
-    made = cls()
-    vars(made).update({key: _as_objects(item, cls) for key, item in value.items()})
-    return made

@@ -23,8 +23,3 @@ class Playback:
         dry_s = self.started_s + self.sent_s + self.underrun_s
         self.underrun_s += max(0.0, now_s - dry_s)
         self.sent_s += audio_s
-
-    @property
-    def ttfa_s(self) -> float | None:
-        """Seconds from acceptance to first audio; None before it."""
-        return None if self.started_s is None else self.started_s - self.accepted_s

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from voxswap_server.domain import (
@@ -34,6 +35,7 @@ from voxswap_server.engine.playback import Playback
 from voxswap_server.engine.prompts import Prompts
 from voxswap_server.engine.residency.contract import Lease
 from voxswap_server.engine.residency.manager import ResidencyManager
+from voxswap_server.engine.sent import Sent, SentMetrics
 from voxswap_server.engine.speaking import LookAhead, SpeechLine, speak
 from voxswap_server.engine.super_sampling import super_sampled
 from voxswap_server.engine.text_encoder import TextEncoding
@@ -47,12 +49,10 @@ from voxswap_server.text.languages import upstream_code
 from voxswap_server.tracing import NO_TRACING, Tracing
 
 
-class SynthesisMetrics(Protocol):
+class SynthesisMetrics(SentMetrics, Protocol):
     """What one request adds to the numbers."""
 
     def queued(self, seconds: float, trace_id: str = "") -> None: ...
-    def first_audio(self, seconds: float, *, warm: bool, trace_id: str = "") -> None: ...
-    def audio(self, seconds: float) -> None: ...
     def synthesized(self, *, rtf: float, underrun_s: float, semantic_tokens: int, trace_id: str = "") -> None: ...
     def released(self, seconds: float, trace_id: str = "") -> None: ...
     def degenerate(self, fault: str, *, retried: bool) -> None: ...
@@ -73,7 +73,7 @@ class SpeechConfig:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a synthesizer stands on; `app` puts it together."""
+    """What a synthesizer stands on; `app.engine` puts it together."""
 
     admission: Admission
     residency: ResidencyManager[Voice]
@@ -91,13 +91,12 @@ class Services:
 
 @dataclass(slots=True)
 class _Tally:
-    """What has been heard of a stream so far."""
+    """What has been made and heard of a stream so far."""
 
     playback: Playback
+    sent: Sent
     made_samples: int = 0
     """Before the asked rate."""
-    samples: int = 0
-    chunks: int = 0
     utterances: int = 0
     semantic_tokens: int = 0
     retried: int = 0
@@ -121,11 +120,13 @@ class EngineSynthesizer:
         accepted_s = self._on.clock()
         self._check(request)
         demand = self._estimates.demand(request.voice_id, request.text, speed=request.speaking_rate)
-        async with self._on.admission.turn(request.deadline_s, demand) as queue_s:
+        ahead = partial(self._on.residency.ahead, request.voice_id)
+        async with self._on.admission.turn(request.deadline_s, demand, meanwhile=ahead) as queue_s:
             self._on.metrics.queued(queue_s, current_trace_id())
             self._on.tracing.past("queue", accepted_s, accepted_s + queue_s)
             async with self._lease(request) as lease:
-                events = self._speak(request, lease, _Tally(Playback(accepted_s), demand=demand), queue_s)
+                tally = _Tally(Playback(accepted_s), Sent(self._on.metrics, self._on.tracing), demand=demand)
+                events = self._speak(request, lease, tally, queue_s)
                 try:
                     async for event in events:
                         yield event
@@ -205,7 +206,7 @@ class EngineSynthesizer:
             spec.version,
             request.text,
             speed=request.speaking_rate,
-            audio_s=tally.samples / output.rate_hz,
+            audio_s=tally.sent.samples / output.rate_hz,
             device_s=tally.device_s,
         )
         yield self._done(output, tally, queue_s)
@@ -284,27 +285,19 @@ class EngineSynthesizer:
         return await loop.run_in_executor(self._on.audio_pool, output.push, samples)
 
     def _heard(self, encoded: Encoded, output: OutputStream, lease: "Lease[Voice]", tally: _Tally) -> AudioChunk | None:
-        """Books a chunk; None where the codec keeps everything for its next frame."""
-        start = tally.samples
-        tally.samples += encoded.samples
+        """Books what was encoded; None where the codec keeps everything for its next frame."""
+        now_s, rate_hz, accepted_s = self._on.clock(), output.rate_hz, tally.playback.accepted_s
+        chunk = tally.sent.book(encoded, rate_hz, now_s, asked_s=accepted_s, warm=lease.load_ms == 0)
         if tally.demand is not None:
-            tally.demand.spoken_s = tally.samples / output.rate_hz
-        if not encoded.data:
-            return None
-        audio_s, first = encoded.samples / output.rate_hz, tally.chunks == 0
-        tally.playback.sent(audio_s, self._on.clock())
-        if first and tally.playback.ttfa_s is not None:
-            warm = lease.load_ms == 0
-            self._on.metrics.first_audio(tally.playback.ttfa_s, warm=warm, trace_id=current_trace_id())
-            self._on.tracing.event("first audio", ttfa_s=tally.playback.ttfa_s, warm=warm)
-        self._on.metrics.audio(audio_s)
-        tally.chunks += 1
-        return AudioChunk(encoded.data, start, encoded.samples, tally.chunks - 1)
+            tally.demand.spoken_s = tally.sent.samples / rate_hz
+        if chunk is not None:
+            tally.playback.sent(chunk.samples / rate_hz, now_s)
+        return chunk
 
     def _done(self, output: OutputStream, tally: _Tally, queue_s: float) -> SynthesisDone:
-        playback, audio_s = tally.playback, tally.samples / output.rate_hz
+        playback, audio_s = tally.playback, tally.sent.samples / output.rate_hz
         took_s = self._on.clock() - playback.accepted_s - queue_s
-        rtf, ttfa_s = took_s / audio_s if audio_s else 0.0, playback.ttfa_s or 0.0
+        rtf, ttfa_s = took_s / audio_s if audio_s else 0.0, tally.sent.ttfa_s or 0.0
         self._on.metrics.synthesized(
             rtf=rtf,
             underrun_s=playback.underrun_s,
@@ -313,7 +306,7 @@ class EngineSynthesizer:
         )
         annotate(utterances=tally.utterances, semantic_tokens=tally.semantic_tokens)
         return SynthesisDone(
-            samples=tally.samples,
+            samples=tally.sent.samples,
             ttfa_ms=ttfa_s * 1e3,
             rtf=rtf,
             underrun_ms=playback.underrun_s * 1e3,

@@ -4,17 +4,15 @@ Knows the formats (SPEC §1) and nothing of what the tensors are for.
 """
 
 import io
-import sys
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from voxswap_server.demo.hparams import as_hparams
 from voxswap_server.parity.errors import BadGoldens
 from voxswap_server.parity.golden_weights import Manifest, build_tensors
 
@@ -48,8 +46,7 @@ def _write_t2s(manifest: Manifest, tensors: dict[str, Tensor], target: Path) -> 
 
 
 def _write_sovits(manifest: Manifest, tensors: dict[str, Tensor], target: Path) -> None:
-    with _upstream_utils() as hparams:
-        config = _as_hparams(manifest.config, hparams) if manifest.config_class else manifest.config
+    with as_hparams(manifest.config) if manifest.config_class else nullcontext(manifest.config) as config:
         content: OrderedDict[str, Any] = OrderedDict(weight=dict(tensors), config=config, info=manifest.info)
         if manifest.lora_rank is not None:
             content["lora_rank"] = manifest.lora_rank
@@ -91,29 +88,3 @@ _WRITERS = {
     "hf": _write_hugging_face,
     "bigvgan": _write_bigvgan,
 }
-
-
-@contextmanager
-def _upstream_utils() -> Iterator[type]:
-    """While it lasts, `utils.HParams` is a class that can be pickled: upstream's files hold one."""
-    module = ModuleType("utils")
-    hparams = type("HParams", (), {"__module__": "utils"})
-    vars(module)["HParams"] = hparams
-    before = sys.modules.get("utils")
-    sys.modules["utils"] = module
-    try:
-        yield hparams
-    finally:
-        if before is None:
-            del sys.modules["utils"]
-        else:
-            sys.modules["utils"] = before
-
-
-def _as_hparams(values: Any, hparams: type) -> Any:
-    """Nested dictionaries as nested attribute objects; lists stay as they are."""
-    if not isinstance(values, dict):
-        return values
-    instance = hparams()
-    vars(instance).update({key: _as_hparams(value, hparams) for key, value in values.items()})
-    return instance

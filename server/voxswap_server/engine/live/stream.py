@@ -23,6 +23,7 @@ from voxswap_server.engine.live.performer import Performer, performing
 from voxswap_server.engine.live.stage import Stage, StageConfig
 from voxswap_server.engine.live.take import Cast, Take, located
 from voxswap_server.engine.output import Encoded, OutputStream
+from voxswap_server.engine.sent import Sent
 from voxswap_server.engine.synthesizer import Services
 from voxswap_server.engine.uninterrupted import uninterrupted
 from voxswap_server.errors import DeadlineExceeded, EngineError, VoxswapError
@@ -59,10 +60,8 @@ class LiveLimits:
 
 @dataclass(slots=True)
 class _Tally:
-    """What was made and sent so far."""
+    """What was made so far."""
 
-    chunks: int = 0
-    sent_samples: int = 0
     utterances: int = 0
     semantic_tokens: int = 0
     made_s: float = 0.0
@@ -71,7 +70,6 @@ class _Tally:
     """Synthesis."""
     asked_s: float | None = None
     """When the first take was asked for."""
-    ttfa_s: float = 0.0
     load_ms: float = 0.0
 
 
@@ -99,6 +97,7 @@ class LiveStream:
         self._holds: list[Hold] = []
         self._failure: VoxswapError | None = None
         self._tally = _Tally()
+        self._sent = Sent(services.metrics, services.tracing)
 
     async def events(self, messages: AsyncIterator[LiveMessage]) -> AsyncGenerator[LiveEvent, None]:
         """As `domain_live.LiveSynthesizer.live`."""
@@ -138,28 +137,18 @@ class LiveStream:
                 self._on.tracing.event("voice changed", voice=made.voice_id, sample=made.start_sample)
             if not isinstance(made, np.ndarray):
                 yield made
-            elif (chunk := self._chunk(await self._pooled(output.push, made))) is not None:
+            elif (chunk := self._booked(await self._pooled(output.push, made))) is not None:
                 yield chunk
-        if (last := self._chunk(await self._pooled(output.finish))) is not None:
+        if (last := self._booked(await self._pooled(output.finish))) is not None:
             yield last
         yield self._done()
 
     async def _pooled(self, work: Callable[..., Encoded], *arguments: Samples) -> Encoded:
         return await asyncio.get_running_loop().run_in_executor(self._on.audio_pool, work, *arguments)
 
-    def _chunk(self, encoded: Encoded) -> AudioChunk | None:
-        """Books a chunk; None where the codec keeps everything for its next frame."""
-        tally, start = self._tally, self._tally.sent_samples
-        tally.sent_samples += encoded.samples
-        if not encoded.data:
-            return None
-        if not tally.chunks and tally.asked_s is not None:
-            tally.ttfa_s = self._on.clock() - tally.asked_s
-            self._on.metrics.first_audio(tally.ttfa_s, warm=tally.load_ms == 0, trace_id=current_trace_id())
-            self._on.tracing.event("first audio", ttfa_s=tally.ttfa_s, warm=tally.load_ms == 0)
-        self._on.metrics.audio(encoded.samples / self._rate_hz)
-        tally.chunks += 1
-        return AudioChunk(encoded.data, start, encoded.samples, tally.chunks - 1)
+    def _booked(self, encoded: Encoded) -> AudioChunk | None:
+        tally = self._tally
+        return self._sent.book(encoded, self._rate_hz, self._on.clock(), asked_s=tally.asked_s, warm=tally.load_ms == 0)
 
     async def _wait(self, wake_s: float | None) -> None:
         """Until something changes, or it is time."""
@@ -207,8 +196,8 @@ class LiveStream:
         )
         annotate(utterances=tally.utterances, semantic_tokens=tally.semantic_tokens, switches=self._stage.switches)
         return SynthesisDone(
-            samples=tally.sent_samples,
-            ttfa_ms=tally.ttfa_s * 1e3,
+            samples=self._sent.samples,
+            ttfa_ms=(self._sent.ttfa_s or 0.0) * 1e3,
             rtf=rtf,
             underrun_ms=listener.underrun_s * 1e3,
             queue_ms=0.0,
