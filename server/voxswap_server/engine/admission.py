@@ -7,7 +7,7 @@ Knows nothing of what is served.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,9 @@ class AdmissionMetrics(Protocol):
 
     def running(self, count: int) -> None: ...
     def waiting(self, count: int) -> None: ...
+
+
+Meanwhile = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +51,28 @@ class Admission:
         """Of those who have a turn or wait for one."""
 
     @asynccontextmanager
-    async def turn(self, deadline_s: float | None, demand: Demand | None = None) -> AsyncIterator[float]:
+    async def turn(
+        self, deadline_s: float | None, demand: Demand | None = None, *, meanwhile: Meanwhile = nullcontext
+    ) -> AsyncIterator[float]:
         """Waits for a turn and yields the seconds waited; the turn ends with the block.
 
         Args:
             deadline_s: reading of the clock after which the answer is worth nothing.
             demand: what it asks of the device, by estimate; None: nobody knows, and nothing is refused for it.
+            meanwhile: a block to be in while it waits in the queue; whoever need not wait, or is refused, never is.
 
         Raises:
             Overloaded: the queue is full, or too much work lies before it; `retry_after_s` estimates when it will not.
             DeadlineExceeded: the deadline came first, or is far from what the work takes.
         """
         if demand is None:
-            async with self._seated(deadline_s) as waited_s:
+            async with self._seated(deadline_s, meanwhile) as waited_s:
                 yield waited_s
             return
         self._foresee(demand, deadline_s)
         self._demands.add(demand)
         try:
-            async with self._seated(deadline_s) as waited_s:
+            async with self._seated(deadline_s, meanwhile) as waited_s:
                 yield waited_s
         finally:
             self._demands.remove(demand)
@@ -91,9 +97,9 @@ class Admission:
             )
 
     @asynccontextmanager
-    async def _seated(self, deadline_s: float | None) -> AsyncIterator[float]:
+    async def _seated(self, deadline_s: float | None, meanwhile: Meanwhile) -> AsyncIterator[float]:
         asked_s = self._clock()
-        await self._enter(deadline_s)
+        await self._enter(deadline_s, meanwhile)
         self._report()
         started_s = self._clock()
         try:
@@ -103,7 +109,7 @@ class Admission:
             self._mean_service_s += 0.1 * (self._clock() - started_s - self._mean_service_s)
             self._leave()
 
-    async def _enter(self, deadline_s: float | None) -> None:
+    async def _enter(self, deadline_s: float | None, meanwhile: Meanwhile) -> None:
         if self._running < self._config.max_running and not self._queue:
             self._take_seat()
             return
@@ -118,7 +124,8 @@ class Admission:
         self._report()
         try:
             async with asyncio.timeout(None if deadline_s is None else deadline_s - self._clock()):
-                await waiter
+                with meanwhile():
+                    await waiter
         except TimeoutError:
             self._forget(waiter)
             raise DeadlineExceeded("the deadline of the request passed while it waited for its turn") from None

@@ -46,12 +46,15 @@ class Foresight:
     async def networks(self, request: SynthesisRequest) -> AsyncIterator[None]:
         """Keeps what the request will want in memory until the block ends; what is not installed is passed over.
 
+        Its voice is loaded meanwhile, where there is room for both.
+
         Raises:
             CapacityError: there is no room for it.
             AssetMissing: it asks for super sampling, and the network for that is not installed.
         """
-        wanted = await asyncio.get_running_loop().run_in_executor(self._executor, self.wanted, request)
         async with AsyncExitStack() as held:
+            held.enter_context(self._residency.ahead(request.voice_id))
+            wanted = await asyncio.get_running_loop().run_in_executor(self._executor, self.wanted, request)
             for name in wanted:  # in one order for all, so that no two requests wait for what the other one has
                 try:
                     await held.enter_async_context(self._residency.lease(network_id(name)))

@@ -2,6 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -178,3 +181,53 @@ async def test_whoever_waits_counts_too_and_whoever_was_refused_does_not() -> No
         assert not third.done()
         third.cancel()
         await asyncio.gather(third, return_exceptions=True)
+
+
+async def test_only_who_waits_is_in_the_block_meanwhile() -> None:
+    admission, _ = build(max_running=1, max_waiting=1)
+    inside: list[str] = []
+
+    @contextmanager
+    def meanwhile(name: str) -> Iterator[None]:
+        inside.append(name)
+        yield
+        inside.remove(name)
+
+    async def hold_meanwhile(name: str) -> None:
+        async with admission.turn(None, meanwhile=partial(meanwhile, name)):
+            entered.append(name)
+            await leave.wait()
+
+    leave, entered = asyncio.Event(), []
+    first = asyncio.create_task(hold_meanwhile("first"))
+    await asyncio.sleep(0)
+    assert (entered, inside) == (["first"], [])
+    second = asyncio.create_task(hold_meanwhile("second"))
+    await asyncio.sleep(0)
+    assert (entered, inside) == (["first"], ["second"])
+    with pytest.raises(Overloaded):
+        await hold_meanwhile("third")
+    assert inside == ["second"]
+    leave.set()
+    await asyncio.gather(first, second)
+    assert (entered, inside) == (["first", "second"], [])
+
+
+async def test_who_gives_up_in_the_queue_leaves_the_block() -> None:
+    admission, _ = build(max_running=1, max_waiting=1)
+    tasks, leave, _ = await start(admission, 1)
+    left = asyncio.Event()
+
+    @contextmanager
+    def meanwhile() -> Iterator[None]:
+        try:
+            yield
+        finally:
+            left.set()
+
+    with pytest.raises(DeadlineExceeded):
+        async with admission.turn(time.monotonic(), meanwhile=meanwhile):
+            pytest.fail("there was no turn")
+    assert left.is_set()
+    leave.set()
+    await asyncio.gather(*tasks)

@@ -74,6 +74,7 @@ class Arrivals:
         books.bringing.append(generation)
         generation.stage = Stage.LOADING
         generation.started_s = books.clock()
+        generation.ahead = not generation.urgent
         generation.parts, generation.source = books.store.hold(generation, plan)
 
     def handle_failed_moves(self) -> None:
@@ -139,7 +140,8 @@ class Arrivals:
         known = self._typed(voice, error)
         # A network that is not installed has not failed: it is looked for again each time.
         absent = voice.network is not None and generation.plan is None and isinstance(known, AssetMissing)
-        if not isinstance(known, RequestError | Draining) and not absent:
+        unasked = bool(generation.tickets) and not generation.urgent  # whoever leases it tries again, and is told
+        if not isinstance(known, RequestError | Draining) and not absent and not unasked:
             self._report_failure(voice, known)
             if counts:
                 books.failures.record(voice.voice_id, known, generation.plan.revision if generation.plan else None)
@@ -187,10 +189,17 @@ class Arrivals:
     def grant(self, ticket: Ticket, generation: Generation) -> None:
         """Answers a ticket with a lease on a READY generation, or with what is resident."""
         books, voice = self._books, generation.voice
-        source = generation.source if ticket.generation is generation else CacheState.DEVICE
-        load_ms = 0.0 if ticket.generation is None else (books.clock() - ticket.asked_s) * 1000
+        source = generation.source if ticket.generation is generation or generation.ahead else CacheState.DEVICE
+        if ticket.generation is None:
+            load_ms = generation.load_ms if generation.ahead else 0.0
+        else:
+            load_ms = (books.clock() - ticket.asked_s) * 1000
         ticket.granted = True
         ticket.generation = generation
+        generation.ahead &= ticket.ahead
+        if ticket.ahead:
+            generation.awaited += 1
+            books.touch(generation)
         if ticket.pin and not voice.pinned and not generation.going:
             voice.pinned = True
             books.tell("pinned", voice)

@@ -200,6 +200,9 @@ class ResidencyConfig:
     backoff_s: float = 1.0
     """After a failed load the next attempt waits so long, and twice as long after each further failure."""
     max_backoff_s: float = 60.0
+    loads_ahead: int = 1
+    """Voices that are loaded at once for requests whose turn has not come yet, into room that nobody waits for; 0: none
+    is."""
     loader_threads: int = 4
     """Parts that load at once."""
     event_backlog: int = 256

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any
 
+from voxswap_server.engine.residency.ahead import Ahead
 from voxswap_server.engine.residency.arrivals import Arrivals, draining
 from voxswap_server.engine.residency.books import Books
 from voxswap_server.engine.residency.contract import VoiceState
@@ -30,6 +31,7 @@ class Residency:
         self.books = books
         self._departures = Departures(books)
         self._arrivals = Arrivals(books, self._departures)
+        self._ahead = Ahead(books, self._arrivals)
         self._waiting = WaitingRoom(books, self._arrivals, self._departures)
 
     def request(self, voice_id: str, *, wants_lease: bool = True, fresh: bool = False, pin: bool = False) -> Ticket:
@@ -48,16 +50,14 @@ class Residency:
         books = self.books
         if books.closing:
             raise draining()
-        future: Future[Any] = Future()
-        # A running future cannot be cancelled: a waiter that gives up says so by `close_ticket`, under the lock.
-        future.set_running_or_notify_cancel()
-        ticket = Ticket(voice_id, wants_lease, pin, books.clock(), future)
+        ticket = self._ticket(voice_id, wants_lease=wants_lease, pin=pin)
         voice = books.roster.voices.get(voice_id) or Voice(voice_id)
         current = None if fresh else voice.current
         if current is not None and wants_lease and current.yielding:
             current = None
         if wants_lease:
-            self._count_lookup("voices" if voice.network is None else "networks", hit=current is not None)
+            hit = current is not None and not current.ahead
+            self._count_lookup("voices" if voice.network is None else "networks", hit=hit)
         if current is not None:
             self._arrivals.grant(ticket, current)
         elif voice.loading is None:
@@ -68,9 +68,27 @@ class Residency:
             self._arrivals.wait(ticket, voice.loading)
         return ticket
 
+    def request_ahead(self, voice_id: str) -> Ticket:
+        """Somebody will lease a voice soon: brings it in if there is room that nobody waits for.
+
+        Until the ticket is closed, no other voice that is brought in ahead takes its place. Nothing is told by its
+        future: whatever goes wrong shows when the voice is leased.
+
+        Raises:
+            Draining: residency is closing.
+        """
+        if self.books.closing:
+            raise draining()
+        ticket = self._ticket(voice_id, wants_lease=False, pin=False)
+        ticket.ahead = True
+        self._ahead.add(ticket)
+        return ticket
+
     def close_ticket(self, ticket: Ticket) -> None:
         """Returns the lease, or stops waiting for it. The shared load goes on. Closing twice does nothing."""
         generation = ticket.generation
+        if ticket.ahead and generation is None:
+            self._ahead.drop(ticket)
         if ticket.closed or generation is None:
             return
         ticket.closed = True
@@ -82,6 +100,9 @@ class Residency:
             self.books.touch(generation)
             if generation.leases == 0:
                 self._fell_idle(generation)
+        elif ticket.ahead:
+            generation.awaited -= 1
+            self.books.dirty = True
 
     def unload(self, voice_id: str) -> "list[Future[None]]":
         """Frees a voice on both tiers, and unpins it: at once if idle, else on its last release.
@@ -127,6 +148,7 @@ class Residency:
     def close(self) -> None:
         """No new requests; whoever waits for room is refused, whoever loads is served, and everything drains."""
         self.books.closing = True
+        self._ahead.clear()
         for generation in list(self.books.queue):
             self._arrivals.fail(generation, draining())
         for voice_id in list(self.books.roster.voices):
@@ -165,7 +187,8 @@ class Residency:
         """Reading of the clock at which `tick` has something to do; None: never, as things stand."""
         books, config = self.books, self.books.config
         now_s = books.clock()
-        deadlines = [generation.queued_s + config.wait_for_room_s for generation in books.queue]
+        waiting_s = (generation.waiting_since_s for generation in books.queue)
+        deadlines = [since_s + config.wait_for_room_s for since_s in waiting_s if since_s is not None]
         for generation in books.roster.current():
             turn_over_s = generation.ready_s + config.min_resident_s
             # Not "> now": a turn that ended since the last look would wake nobody.
@@ -192,6 +215,7 @@ class Residency:
             books.dirty = False
             self._arrivals.handle_failed_moves()
             self._arrivals.handle_grown_parts()
+            self._ahead.begin()
             self._waiting.admit()
             self._arrivals.assemble()
             books.store.begin_moves()
@@ -209,6 +233,12 @@ class Residency:
         books = self.books
         (books.hits if hit else books.misses)[among] += 1
         books.after(lambda: books.metrics.lookup(among, hit=hit))
+
+    def _ticket(self, voice_id: str, *, wants_lease: bool, pin: bool) -> Ticket:
+        future: Future[Any] = Future()
+        # A running future cannot be cancelled: a waiter that gives up says so by `close_ticket`, under the lock.
+        future.set_running_or_notify_cancel()
+        return Ticket(voice_id, wants_lease, pin, self.books.clock(), future)
 
     @staticmethod
     def _told_when_freed(generation: Generation) -> "Future[None]":

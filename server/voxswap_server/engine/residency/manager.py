@@ -33,7 +33,7 @@ from voxswap_server.engine.residency.effects import Effects, Work
 from voxswap_server.engine.residency.events import EventBus
 from voxswap_server.engine.residency.threads import Submit, Threads
 from voxswap_server.engine.residency.voices import Ticket
-from voxswap_server.errors import DeadlineExceeded, EngineError, RequestError, VoxswapError
+from voxswap_server.errors import DeadlineExceeded, Draining, EngineError, RequestError, VoxswapError
 
 log = structlog.get_logger(__name__)
 
@@ -159,12 +159,23 @@ class ResidencyManager(Generic[BundleT]):
         finally:
             self._close_ticket(ticket)
 
-    def prefetch(self, voice_id: str) -> None:
-        """Begins to load a voice that is about to be leased; a failure shows when it is."""
+    @contextmanager
+    def ahead(self, voice_id: str) -> Iterator[None]:
+        """Within the block somebody waits who will lease this voice: it is loaded if there is room nobody else needs.
+
+        It evicts nothing that is leased or that others said they will want; a lease may evict it. A failure shows when
+        the voice is leased. The end of the block gives up what has not begun to load.
+        """
+        self._require_started()
         try:
-            self._request(voice_id, wants_lease=False)
-        except VoxswapError as error:
-            log.info("prefetch refused", voice=voice_id, reason=error.reason)
+            ticket = self._step(partial(self._core.request_ahead, voice_id))
+        except Draining:  # whoever leases it is told
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._close_ticket(ticket)
 
     async def prewarm(self, voice_ids: Sequence[str]) -> Mapping[str, VoxswapError]:
         """Loads voices one after another, so the later ones win where memory is short; returns what failed."""
@@ -300,9 +311,12 @@ class ResidencyManager(Generic[BundleT]):
     # --- steps -------------------------------------------------------------------------------------------------
 
     def _request(self, voice_id: str, *, wants_lease: bool = True, fresh: bool = False, pin: bool = False) -> Ticket:
+        self._require_started()
+        return self._step(partial(self._core.request, voice_id, wants_lease=wants_lease, fresh=fresh, pin=pin))
+
+    def _require_started(self) -> None:
         if self._submit is None:
             raise EngineError("residency was asked for a voice before it was started")
-        return self._step(partial(self._core.request, voice_id, wants_lease=wants_lease, fresh=fresh, pin=pin))
 
     def _close_ticket(self, ticket: Ticket) -> None:
         self._step(partial(self._core.close_ticket, ticket))

@@ -43,6 +43,8 @@ class Ticket:
     granted: bool = False
     closed: bool = False
     """Released or abandoned."""
+    ahead: bool = False
+    """Nobody waits for it yet, but somebody will."""
 
 
 @dataclass(eq=False, slots=True)
@@ -57,6 +59,10 @@ class Generation:
     number: int = 0
     """0 until it was READY once."""
     leases: int = 0
+    awaited: int = 0
+    """Requests that will lease it soon."""
+    ahead: bool = False
+    """It was brought in before anybody waited for it, and nobody has used it since."""
     tickets: list[Ticket] = field(default_factory=list)
     going: str = ""
     """Why it leaves at its last release; "" while it stays."""
@@ -81,6 +87,17 @@ class Generation:
     """Parts that left with it, their memory not free yet."""
     freed: "list[Future[None]]" = field(default_factory=list)
     """Told when its memory is free."""
+
+    @property
+    def urgent(self) -> bool:
+        """Whether somebody waits for it now."""
+        return any(not ticket.ahead for ticket in self.tickets)
+
+    @property
+    def waiting_since_s(self) -> float | None:
+        """Since when somebody has waited for room for it; None: nobody does."""
+        asked_s = [ticket.asked_s for ticket in self.tickets if not ticket.ahead]
+        return max(self.queued_s, min(asked_s)) if asked_s else None
 
 
 @dataclass(eq=False, slots=True)
@@ -133,7 +150,8 @@ class Roster:
         return (voice.current for voice in self.voices.values() if voice.current is not None)
 
     def evictable(self, resident_since_s: float, asking: "Voice | None" = None) -> list[Generation]:
-        """Idle, unpinned, resident since then or longer; least recently used first.
+        """Idle, unpinned, resident since then or longer, or never used; those that are awaited last, else least
+        recently used first.
 
         Args:
             resident_since_s: reading of the clock.
@@ -145,9 +163,9 @@ class Roster:
             if generation.leases == 0
             and not generation.voice.pinned
             and generation.voice is not asking
-            and generation.ready_s <= resident_since_s
+            and (generation.ready_s <= resident_since_s or generation.ahead)
         ]
-        return sorted(idle, key=lambda generation: generation.used)
+        return sorted(idle, key=lambda generation: (generation.awaited > 0, generation.used))
 
     def busy(self, resident_since_s: float, asking: Voice) -> list[Generation]:
         """Leased voices, unpinned, resident since then or longer; longest resident first.

@@ -4,6 +4,8 @@ First come, first served; whoever fits beside those that wait may overtake them,
 generations come and go. Whoever calls holds the lock.
 """
 
+from collections.abc import Sequence
+
 from voxswap_server.engine.residency.arrivals import Arrivals
 from voxswap_server.engine.residency.books import Books
 from voxswap_server.engine.residency.contract import LoadPlan
@@ -27,10 +29,11 @@ class WaitingRoom:
         patience_lost = False
         for generation in list(self._books.queue):
             plan = generation.plan
-            if plan is None or self._settled_otherwise(generation, plan):
+            if plan is None or self._settled_otherwise(generation, plan) or not generation.urgent:
                 continue
             yields = _twin(generation, plan) is not None  # it is resident, but it is the turn of others
-            victims = None if yields else self._victims(generation, plan, overtaking=patience_lost)
+            idle = self._books.evictable(generation.voice)
+            victims = None if yields else self._victims(plan, idle, overtaking=patience_lost)
             if victims is not None:
                 self._bring_in(generation, plan, victims)
             elif self._waited_s(generation) >= self._books.config.wait_for_room_s:
@@ -39,7 +42,20 @@ class WaitingRoom:
             elif not yields:
                 patience_lost |= self._waited_s(generation) > self._books.config.wait_for_room_s / 2
                 blocked = blocked or (generation, plan)
+        if blocked is None:
+            self._admit_ahead()
         self._let_yield(blocked)
+
+    def _admit_ahead(self) -> None:
+        """Those for whom nobody waits yet: in place of what is idle, but not of what others will want soon too."""
+        for generation in list(self._books.queue):
+            plan = generation.plan
+            if plan is None or generation.urgent:
+                continue
+            idle = [one for one in self._books.evictable(generation.voice) if not one.awaited]
+            victims = self._victims(plan, idle, overtaking=False)
+            if victims is not None:
+                self._bring_in(generation, plan, victims)
 
     def _settled_otherwise(self, generation: Generation, plan: LoadPlan) -> bool:
         """Whether nobody waits for it any more, or what they want is resident already, or again."""
@@ -56,12 +72,12 @@ class WaitingRoom:
         self._arrivals.dissolve(generation)
         return True
 
-    def _victims(self, generation: Generation, plan: LoadPlan, *, overtaking: bool) -> list[Generation] | None:
+    def _victims(self, plan: LoadPlan, idle: Sequence[Generation], *, overtaking: bool) -> list[Generation] | None:
         """Who must go for it now: nobody if it fits; None if it must wait.
 
         Args:
-            generation: who comes.
-            plan: its parts.
+            plan: parts of who comes.
+            idle: who may go.
             overtaking: somebody before it has waited too long to see others take the room.
         """
         need_bytes = self._need_bytes(plan)
@@ -71,7 +87,7 @@ class WaitingRoom:
             return None
         if need_bytes <= 0:
             return []
-        return choose_victims(self._books.evictable(generation.voice), need_bytes, _keys(plan))
+        return choose_victims(idle, need_bytes, _keys(plan))
 
     def _bring_in(self, generation: Generation, plan: LoadPlan, victims: list[Generation]) -> None:
         generation.swapped = bool(victims)
@@ -100,7 +116,8 @@ class WaitingRoom:
         return device.committed_bytes + self._books.store.missing_bytes(plan) - device.budget_bytes
 
     def _waited_s(self, generation: Generation) -> float:
-        return self._books.clock() - generation.queued_s
+        since_s = generation.waiting_since_s
+        return 0.0 if since_s is None else self._books.clock() - since_s
 
 
 def _twin(generation: Generation, plan: LoadPlan) -> Generation | None:

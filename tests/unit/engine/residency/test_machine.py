@@ -34,10 +34,11 @@ class ResidencyMachine(RuleBasedStateMachine):
         wait=st.sampled_from((0.0, WAIT_S)),
         turn=st.sampled_from((0.0, 5.0)),
         ttl=st.sampled_from((0.0, 20.0)),
+        ahead=st.sampled_from((0, 1, 3)),
         voices=st.fixed_dictionaries(dict.fromkeys(NAMES, contents)),
         measured=st.dictionaries(st.sampled_from(CONTENTS), st.integers(0, 9), max_size=2),
     )
-    def begin(self, budget, host, wait, turn, ttl, voices, measured):
+    def begin(self, budget, host, wait, turn, ttl, ahead, voices, measured):
         self.clock, self.steps, self.metrics = Clock(), Steps(), RecordedMetrics()
         self.loader = FakeLoader({name: {key: SIZES[key] for key in keys} for name, keys in voices.items()})
         self.loader.host_tier = host > 0
@@ -51,6 +52,7 @@ class ResidencyMachine(RuleBasedStateMachine):
                 wait_for_room_s=wait,
                 min_resident_s=turn,
                 idle_ttl_s=ttl,
+                loads_ahead=ahead,
                 backoff_s=2.0,
             ),
             self.metrics,
@@ -65,7 +67,7 @@ class ResidencyMachine(RuleBasedStateMachine):
 
     # --- what may happen --------------------------------------------------------------------------------------------
 
-    @rule(name=names, how=st.sampled_from(("lease", "lease", "lease", "prefetch", "pin", "fresh")))
+    @rule(name=names, how=st.sampled_from(("lease", "lease", "lease", "show", "pin", "fresh")))
     def ask(self, name, how):
         failed_lately = self.books.failures.blocking(name) is not None
         try:
@@ -76,6 +78,11 @@ class ResidencyMachine(RuleBasedStateMachine):
             refused = False
             self.open.append(ticket)
         assert failed_lately or not refused
+
+    @rule(name=names)
+    def announce(self, name):
+        """A request that waits for its turn says what it will lease. It is never refused."""
+        self.open.append(self.manager._step(lambda: self.core.request_ahead(name)))
 
     @precondition(lambda self: self.open)
     @rule(at=st.integers(0, 1000))
@@ -202,6 +209,12 @@ class ResidencyMachine(RuleBasedStateMachine):
             assert not voice.pinned or voice.current is not None
 
     @invariant()
+    def every_announcement_is_counted_once(self):
+        for _, generation in self.generations():
+            announced = [ticket for ticket in self.open if ticket.ahead and ticket.generation is generation]
+            assert generation.awaited == sum(1 for ticket in announced if ticket.granted and not ticket.closed)
+
+    @invariant()
     def every_part_is_held_or_moving(self):
         for part in self.books.device.parts():
             assert part.holders or part.state is PartState.MOVING
@@ -231,7 +244,7 @@ class ResidencyMachine(RuleBasedStateMachine):
             self.clock.pass_s(WAIT_S)
             self.manager.tick()
             self.steps.run_all()
-        assert all(ticket.future.done() for ticket in self.open), "somebody still waits"
+        assert all(ticket.future.done() for ticket in self.open if not ticket.ahead), "somebody still waits"
         for ticket in self.open:
             self.manager._close_ticket(ticket)
         self.steps.run_all()

@@ -80,7 +80,8 @@ def one_thing(manager: ResidencyManager, loader: FakeLoader, chance: random.Rand
         case 0:
             manager._step(lambda: manager._core.unload(voice_id))
         case 1:
-            manager.prefetch(voice_id)
+            with manager.ahead(voice_id):
+                pass
         case 2:
             manager.relieve_blocking(5)
         case 3:
