@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from voxswap_training import loop
 from voxswap_training.codes import CLASS_DIMS, CODES, DIMS, Codebook
 from voxswap_training.entries import FRAME_SAMPLES, Entry
 from voxswap_training.pack import Lines, build_lines
@@ -24,6 +25,25 @@ def entry(number: int, voice: str, *, spoken: bool = True, text: str = "Hate cat
     pitch = tuple(150 + 3 * frame for frame in range(sum(frames)))
     first = number * (sum(FRAMES) + len(FRAMES)) * FRAME_SAMPLES if spoken else 0
     return Entry(number, voice, text, PHONEMES, frames, pitch, first, samples if spoken else 0)
+
+
+class Clock:
+    """Every look at it is a second later."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 1
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Budgets are times; here they are numbers of steps, whatever else the machine does."""
+    clock = Clock()
+    monkeypatch.setattr(loop, "time", clock)
+    return clock
 
 
 @pytest.fixture

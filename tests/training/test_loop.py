@@ -4,26 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from voxswap_training import loop
 from voxswap_training.loop import Budget, Progress, adamw
-
-
-class Clock:
-    """Every look at it is a second later."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        self.now += 1
-        return self.now
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(loop, "time", clock)
-    return clock
 
 
 def progress(tmp_path: Path, budget: Budget) -> Progress:

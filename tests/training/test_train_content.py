@@ -64,7 +64,7 @@ def test_training_writes_a_curve_and_a_checkpoint(
 ) -> None:
     lines.dev[6:8] = True
     settings = ContentSettings(batch=2, report_every=1)
-    train(lines, sound, codebook, tmp_path, Budget(0.02, 1), settings, device=CPU)
+    train(lines, sound, codebook, tmp_path, Budget(0.06, 1), settings, device=CPU)
     listener = Listener()
     listener.load_state_dict(torch.load(tmp_path / "content.pt", weights_only=True)["network"])
     first = json.loads((tmp_path / "content.jsonl").read_text().splitlines()[0])

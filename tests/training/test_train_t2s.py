@@ -72,8 +72,8 @@ def test_a_small_corpus_is_learnt_by_heart(lines: Lines) -> None:
 
 def test_training_goes_on_from_its_checkpoint(lines: Lines, tmp_path: Path) -> None:
     lines.dev[-2:] = True
-    for minutes in (0.02, 1.0):
-        budget = Budget(total_minutes=0.04, run_minutes=minutes)
+    for minutes in (0.06, 1.0):
+        budget = Budget(total_minutes=0.15, run_minutes=minutes)
         settings = T2SSettings(batch_tokens=400, report_every=2)
         network = train(lines, 1000, tmp_path, budget, settings, shape=SHAPE, device=torch.device("cpu"))
     again = load(tmp_path / "t2s.pt")

@@ -50,10 +50,12 @@ class Acoustic(nn.Module):
         """(B, n) -> (B, 1025, n / 640), as the server analyses a reference."""
         return spectrum(samples, _REFERENCE_FFT, FRAME_SAMPLES, _REFERENCE_FFT, self.window)
 
-    def forward(self, batch: Batch, *, dropout: float, corrupted_share: float) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, batch: Batch, *, dropout: float = 0.0, corrupted_share: float = 0.0
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Generator input (B, C, 2T), mask (B, 1, 2T), speaker (B, gin, 1)."""
         tokens = batch.tokens
-        if self.training:
+        if corrupted_share:
             noise = torch.rand(tokens.shape, device=tokens.device) < corrupted_share
             tokens = torch.where(noise, torch.randint_like(tokens, self.decoder.shape.tokens), tokens)
         speaker = self.decoder.speaker(self.reference(batch.reference))
@@ -63,7 +65,7 @@ class Acoustic(nn.Module):
             batch.phones,
             batch.phone_counts,
             speaker,
-            dropout=dropout if self.training else 0.0,
+            dropout=dropout,
         )
         return z, mask, speaker
 
@@ -114,14 +116,14 @@ class AcousticTrainer:
                 self._progress.report(self._curve, self._measure)
         return self.acoustic.decoder
 
-    def _distance(self, batch: Batch) -> Tensor:
-        settings = self._settings
+    def _distance(self, batch: Batch, *, dropout: float = 0.0, corrupted_share: float = 0.0) -> Tensor:
         with autocast(self._device):
-            z, mask, _ = self.acoustic(batch, dropout=settings.dropout, corrupted_share=settings.corrupted_share)
+            z, mask, _ = self.acoustic(batch, dropout=dropout, corrupted_share=corrupted_share)
         return self.acoustic.distance(z, mask, batch.samples)
 
     def _step(self, batch: Batch) -> Tensor:
-        distance = self._distance(batch)
+        settings = self._settings
+        distance = self._distance(batch, dropout=settings.dropout, corrupted_share=settings.corrupted_share)
         self._optimiser.zero_grad(set_to_none=True)
         (10 * distance).backward()
         norm = nn.utils.clip_grad_norm_(self.acoustic.parameters(), CLIP)

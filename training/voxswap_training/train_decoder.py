@@ -1,7 +1,8 @@
-"""Stage `decoder`: what `acoustic` and `vocoder` learnt by themselves is put together and goes on as one network.
+"""Stage `decoder`: what `acoustic` and `vocoder` learnt by themselves is put together.
 
 The prior's mel frames are smoother than true ones; here the generator learns to speak from them, with the
-discriminators that it had before, and the prior learns what the generator makes of them. Knows nothing of T2S.
+discriminators that it had before. The prior stays as it is: trained along, it was pulled away from the spectra, and
+words were lost (docs/BUILTIN_VOICES.md). Knows nothing of T2S.
 """
 
 from collections.abc import Mapping
@@ -20,8 +21,6 @@ from voxswap_training.train_acoustic import Acoustic
 from voxswap_training.utterances import EDGE_FRAMES, FRAME_SAMPLES, Utterances, cut_slices
 from voxswap_training.waveform import BETAS, CLIP, Adversary, Spectra, waveform_loss
 
-_DISTANCE_WEIGHT = 15.0
-
 
 @dataclass(frozen=True, slots=True)
 class DecoderSettings:
@@ -29,10 +28,9 @@ class DecoderSettings:
     slices: int = 1
     """Of each utterance: the prior reads it whole, the generator makes so many stretches of it."""
     slice_frames: int = 32
-    rate: float = 3e-4
-    judge_rate: float = 3e-4
+    rate: float = 5e-4
+    judge_rate: float = 4e-4
     judge_width: int = 24
-    dropout: float = 0.05
     corrupted_share: float = 0.03
     """Of the tokens, as many as T2S may get wrong."""
     frequent_share: float = 0.8
@@ -65,10 +63,11 @@ class DecoderTrainer:
         """`halves` are read where the folder has no checkpoint to go on from."""
         torch.manual_seed(settings.seed)
         self._settings, self._device, self._curve = settings, device, folder / "decoder.jsonl"
-        self.acoustic = Acoustic(shape, codebook).to(device)
+        self.acoustic = Acoustic(shape, codebook).to(device).eval()
+        self._generator = self.acoustic.decoder.dec
         self._spectra = Spectra().to(device)
         self._adversary = Adversary(settings.judge_width, settings.judge_rate, device)
-        self._optimiser = adamw(self.acoustic, settings.rate, decay=0.01, betas=BETAS)
+        self._optimiser = adamw(self._generator, settings.rate, decay=0.01, betas=BETAS)
         parts = {
             "network": self.acoustic,
             "optimiser": self._optimiser,
@@ -89,7 +88,6 @@ class DecoderTrainer:
 
     def run(self) -> TrainableSovits:
         """Trains until the budget is spent."""
-        self.acoustic.train()
         for step in self._progress.steps():
             rate = self._progress.rate()
             set_rate(self._optimiser, self._settings.rate * rate)
@@ -112,8 +110,8 @@ class DecoderTrainer:
     def _step(self) -> dict[str, Tensor]:
         settings, batch = self._settings, next(self._train)
         with autocast(self._device):
-            z, mask, speaker = self.acoustic(batch, dropout=settings.dropout, corrupted_share=settings.corrupted_share)
-            distance = self.acoustic.distance(z, mask, batch.samples)
+            with torch.no_grad():
+                z, _, speaker = self.acoustic(batch, corrupted_share=settings.corrupted_share)
             pieces, true = cut_slices(
                 z,
                 batch.samples,
@@ -122,30 +120,26 @@ class DecoderTrainer:
                 self._slices,
                 count=settings.slices,
             )
-            made = self.acoustic.decoder.dec(pieces, speaker.repeat(settings.slices, 1, 1)).float()
+            made = self._generator(pieces, speaker.repeat(settings.slices, 1, 1)).float()
         edge = EDGE_FRAMES * FRAME_SAMPLES
         loss, found = waveform_loss(made[:, edge:-edge], true, self._spectra, self._adversary)
-        loss = loss + distance * _DISTANCE_WEIGHT
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.acoustic.parameters(), CLIP)
+        norm = nn.utils.clip_grad_norm_(self._generator.parameters(), CLIP)
         if torch.isfinite(norm):
             self._optimiser.step()
-        return {name: value.detach() for name, value in (found | {"distance": distance}).items()}
+        return {name: value.detach() for name, value in found.items()}
 
     @torch.no_grad()
     def _measure(self) -> Mapping[str, float]:
-        """Distances of whole dev utterances."""
-        self.acoustic.eval()
-        distances, mels = [], []
+        """Distance of whole dev utterances."""
+        mels = []
         for batch in self._dev:
             with autocast(self._device):
-                z, mask, speaker = self.acoustic(batch, dropout=0.0, corrupted_share=0.0)
-                distances.append(self.acoustic.distance(z, mask, batch.samples).item())
+                z, _, speaker = self.acoustic(batch)
                 shortest = 2 * int(batch.token_counts.min())
-                made = self.acoustic.decoder.dec(z[:, :, :shortest], speaker).float()
+                made = self._generator(z[:, :, :shortest], speaker).float()
             true = batch.samples[:, : shortest * FRAME_SAMPLES]
             log = self._spectra.mel.log
             mels.append((log(made) - log(true)).abs().mean().item())
-        self.acoustic.train()
-        return {"dev_distance": float(np.mean(distances)), "dev_mel": float(np.mean(mels))}
+        return {"dev_mel": float(np.mean(mels))}
