@@ -21,6 +21,7 @@ from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, Synthesize
 
 import voxswap_server
 from voxswap_server import logs
+from voxswap_server.canonical import SpeechOnRecord
 from voxswap_server.domain import AudioChunk, Language, LanguageMode, StreamStarted, SynthesisRequest
 from voxswap_server.door import Door
 from voxswap_server.errors import RequestError
@@ -150,9 +151,11 @@ class _Talk(AsyncEventHandler):
                 logs.canonical("wyoming", error=bug, level=level, method=OPERATION, code=code, duration_s=took_s)
 
     async def _speak(self, asked: SynthesisRequest) -> None:
-        rate_hz = 0
+        rate_hz, record = 0, SpeechOnRecord()
+        logs.annotate(voice=asked.voice_id, text_chars=len(asked.text))
         async with aclosing(self._on.services.synthesizer.synthesize(asked)) as events:
             async for event in events:
+                record.show(event)  # the protocol has no event for what is merely worth knowing: the log has it
                 if isinstance(event, StreamStarted):
                     rate_hz = event.sample_rate_hz
                     await self.write_event(AudioStart(rate_hz, 2, 1).event())

@@ -13,7 +13,7 @@ from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, Synthesize
 from tests.fixtures.fake_engine import STARTED, FakeAdmin, FakeLibrary, FakeSynthesizer, voice_info
 from tests.fixtures.fake_live import FakeLive
 from voxswap_server import errors
-from voxswap_server.domain import Language
+from voxswap_server.domain import Language, Notice
 from voxswap_server.http.gateway import Services
 from voxswap_server.http.wyoming import WyomingConfig, WyomingServer
 
@@ -62,6 +62,24 @@ async def test_a_voice_speaks():
         assert AudioChunk.from_event(events[2]).timestamp == 500
         assert server.metrics.codes == [("WYOMING synthesize", "OK")]
         assert synthesizer.released == 1
+
+
+async def test_its_line_in_the_log_tells_what_the_protocol_cannot(lines):
+    async with talking(default_voice="narrator") as (_, client, synthesizer):
+        synthesizer.late_notices[1] = Notice("UTTERANCE_RETRIED", "spoken again")
+        await client.write_event(Synthesize("three small words").event())
+        await hear(client)
+        await lines.until(lambda: lines.of("wyoming"))
+    (line,) = lines.of("wyoming")
+    told = {key: line[key] for key in ("method", "code", "voice", "text_chars", "audio_s", "notices")}
+    assert told == {
+        "method": "WYOMING synthesize",
+        "code": "OK",
+        "voice": "narrator",
+        "text_chars": 17,
+        "audio_s": 1.5,
+        "notices": ["UTTERANCE_RETRIED"],
+    }
 
 
 async def test_text_in_pieces_is_spoken_by_the_sentence():

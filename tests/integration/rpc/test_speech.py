@@ -175,12 +175,15 @@ async def test_a_reader_that_vanishes_releases_its_stream(rig):
 
 async def test_a_deadline_reaches_the_engine_and_ends_the_call(rig, refused):
     rig.synthesizer.stalls.add(0)
-    before_s = rig.synthesizer.clock()
-    told = await refused(rig.speech.SynthesizeStream(request(), timeout=0.5))
-    assert told.code == grpc.StatusCode.DEADLINE_EXCEEDED
+    for timeout_s in (0.5, 4, 30):  # on a busy machine a short one is over before the call gets anywhere
+        before_s = rig.synthesizer.clock()
+        told = await refused(rig.speech.SynthesizeStream(request(), timeout=timeout_s))
+        assert told.code == grpc.StatusCode.DEADLINE_EXCEEDED
+        if rig.synthesizer.begun:
+            break
     await rig.synthesizer.until(lambda: rig.synthesizer.released == 1)
     (asked,) = rig.synthesizer.requests
-    assert before_s < asked.deadline_s <= before_s + 0.5 + (rig.synthesizer.clock() - before_s)
+    assert before_s < asked.deadline_s <= before_s + timeout_s + (rig.synthesizer.clock() - before_s)
 
 
 async def test_a_slow_reader_stalls_only_its_own_production(rig):
