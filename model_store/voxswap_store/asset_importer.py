@@ -29,11 +29,13 @@ from voxswap_store.checkpoint import read_checkpoint
 from voxswap_store.converted import Converted
 from voxswap_store.errors import BadTensor, CheckpointError
 from voxswap_store.files import Staging, exclusive, hash_file, remove_directory
+from voxswap_store.g2pw import TABLES, is_archive, model_in, store_g2pw
 from voxswap_store.hyperparams import Described, read_objects
 from voxswap_store.layout_ap_bwe import convert_ap_bwe, is_ap_bwe
 from voxswap_store.layout_assets import convert_bigvgan, convert_eres2net, convert_vocoder_v4
 from voxswap_store.layout_ecapa import convert_ecapa, is_ecapa
 from voxswap_store.layout_sovits import convert_sovits
+from voxswap_store.manifest import StoredFile
 from voxswap_store.progress import StepProgress, of_step, silent
 from voxswap_store.safetensors_header import BadHeader
 from voxswap_store.weights import load_weights, non_finite, write_weights
@@ -119,16 +121,8 @@ def import_assets(
 def _install(asset: FoundAsset, root: Path, progress: StepProgress) -> AssetState:
     name = asset.spec.name
     with Staging(root) as staging:
-        tensors = _read(asset, staging.path, progress)
-        converted = _CONVERTERS.get(name, Converted)(tensors, dict(asset.config))
-        stored = [staging.write(WEIGHTS, lambda sink: write_weights(sink, converted, {"format": "pt"}))]
-        translated = name in _CONVERTERS
-        copied = [text for text in asset.texts if not (translated and text.name == CONFIG)]
-        stored += [staging.write(text.name, _copy(text)) for text in copied]
-        if translated:
-            # Ours, in place of upstream's: it goes with the translated tensors.
-            told = json.dumps(converted.config, indent=1, sort_keys=True).encode()
-            stored.append(staging.write(CONFIG, lambda sink: sink.write(told) and None))
+        as_it_is = _AS_THEY_ARE.get(name)
+        stored = as_it_is(asset.weights, staging) if as_it_is else _converted(asset, staging, progress)
         source_sha256, _ = hash_file(asset.weights)
         manifest = AssetManifest(format=1, name=name, source_sha256=source_sha256, files=tuple(stored))
         (staging.path / MANIFEST).write_text(format_asset(manifest), encoding="utf-8")
@@ -138,6 +132,21 @@ def _install(asset: FoundAsset, root: Path, progress: StepProgress) -> AssetStat
                 remove_directory(root, target)
             staging.publish(target)
     return asset_state(root, name)
+
+
+def _converted(asset: FoundAsset, staging: Staging, progress: StepProgress) -> list[StoredFile]:
+    name = asset.spec.name
+    tensors = _read(asset, staging.path, progress)
+    converted = _CONVERTERS.get(name, Converted)(tensors, dict(asset.config))
+    stored = [staging.write(WEIGHTS, lambda sink: write_weights(sink, converted, {"format": "pt"}))]
+    translated = name in _CONVERTERS
+    copied = [text for text in asset.texts if not (translated and text.name == CONFIG)]
+    stored += [staging.write(text.name, _copy(text)) for text in copied]
+    if translated:
+        # Ours, in place of upstream's: it goes with the translated tensors.
+        told = json.dumps(converted.config, indent=1, sort_keys=True).encode()
+        stored.append(staging.write(CONFIG, lambda sink: sink.write(told) and None))
+    return stored
 
 
 def _read(asset: FoundAsset, scratch: Path, progress: StepProgress) -> dict[str, Tensor]:
@@ -188,6 +197,8 @@ def _in_folder(folder: Path, names: set[str]) -> Iterator[FoundAsset]:
         yield FoundAsset(ASSETS["ap_bwe"], folder / generator, (), config)
     if {HYPERPARAMETERS, EMBEDDING_MODEL} <= names and is_ecapa(objects := _objects(folder)):
         yield FoundAsset(ASSETS["ecapa"], folder / EMBEDDING_MODEL, (), objects)
+    if model := model_in(names):
+        yield FoundAsset(ASSETS["g2pw"], folder / model, tuple(folder / table for table in TABLES), {})
     for file in sorted(names):
         for name, fits in _SINGLE_FILES.items():
             if fits(file):
@@ -226,6 +237,7 @@ _SINGLE_FILES: Final[Mapping[str, Callable[[str], bool]]] = {
     "sovits_v3": lambda name: name.startswith("s2Gv3") and name.endswith(".pth"),
     "sovits_v4": lambda name: name.startswith("s2Gv4") and name.endswith(".pth"),
     "vocoder_v4": lambda name: name == "vocoder.pth",
+    "g2pw": is_archive,
 }
 _CONVERTERS: Final[Mapping[str, Callable[[Mapping[str, Tensor], dict[str, Any]], Converted]]] = {
     "eres2net": lambda tensors, _: convert_eres2net(tensors),
@@ -238,3 +250,5 @@ _CONVERTERS: Final[Mapping[str, Callable[[Mapping[str, Tensor], dict[str, Any]],
     "sovits_v4": lambda tensors, _: convert_sovits(tensors, {"model": {}}, "v4"),
 }
 """The others keep their names: transformers reads them."""
+_AS_THEY_ARE: Final[Mapping[str, Callable[[Path, Staging], list[StoredFile]]]] = {"g2pw": store_g2pw}
+"""Those that are no networks of tensors."""

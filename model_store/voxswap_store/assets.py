@@ -73,6 +73,13 @@ _ROWS: Final = (
         "a folder that holds SpeechBrain's hyperparams.yaml and embedding_model.ckpt",
     ),
     AssetSpec(
+        "g2pw",
+        "g2pW",
+        "readings of Chinese characters in their sentences",
+        "text/G2PWModel/",
+        "GPT-SoVITS's text folder, or a folder that holds G2PWModel.zip",
+    ),
+    AssetSpec(
         "hubert_small", "small content encoder", "encoding reference audio, built-in voices", "content/", built_in=True
     ),
     AssetSpec("ecapa_small", "small ECAPA-TDNN", "telling who is heard, out of the box", "ecapa/", built_in=True),
@@ -89,7 +96,7 @@ class AssetManifest(Strict):
     format: Literal[1]
     name: str
     source_sha256: Sha256
-    """Of the file that the tensors came from."""
+    """Of the file that it came from: the weights, or the archive that they were packed in."""
     files: Annotated[tuple[StoredFile, ...], Field(min_length=1)]
 
     @property
@@ -205,7 +212,7 @@ def verify_asset(root: Path, name: str) -> None:
     directory, manifest = asset_directory(root, name), asset_state(root, name).manifest
     for file in manifest.files if manifest else ():
         if hash_file(directory / file.name)[0] != file.sha256:
-            raise AssetMissing(ASSETS[name].title, f"its {file.name} is damaged; import it again")
+            raise AssetMissing(ASSETS[name].title, f"its {file.name} is damaged; {ASSETS[name].remedy}")
 
 
 def format_asset(manifest: AssetManifest) -> str:

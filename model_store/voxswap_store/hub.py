@@ -8,7 +8,6 @@ stopped, in this run or the next; what is installed changes only once everything
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from re import compile as pattern
@@ -68,7 +67,7 @@ def fetch_asset(
         FetchFailed: a file did not come, or is not the one that it should be; what came is kept for the next time.
         CheckpointError: what came is damaged or forbidden.
     """
-    source = replace(source_of(name), repository=hub)
+    source = source_of(name).elsewhere(hub)
     aside = root / _ASIDE / name
     with exclusive(aside):
         commits = set()
@@ -119,11 +118,14 @@ def _download(url: str, told: HfFileMetadata, part: Path, tell: Progress) -> Non
 
 
 def _check(part: Path, file: HubFile, told: HfFileMetadata) -> None:
-    """Compares what came with the hash that we know, or else with the one that the Hub tells of large files."""
-    known = file.sha256 or (told.etag if told.etag and _SHA256.fullmatch(told.etag) else None)
-    if known is not None and hash_file(part)[0] != known:
-        part.unlink()  # there is nothing in it to go on from
-        raise ValueError("what came is damaged: its sha256 is not that of the published file")
+    """Compares what came with the hash that we know, and with the one that the Hub tells of large files."""
+    published = told.etag if told.etag and _SHA256.fullmatch(told.etag) else None
+    if (known := file.sha256 or published) is None or (got := hash_file(part)[0]) == known:
+        return
+    part.unlink()  # there is nothing in it to go on from
+    if got == published:
+        raise ValueError(f"the repository holds another file (sha256 {got}) than the known one ({known})")
+    raise ValueError("what came is damaged: its sha256 is not that of the published file")
 
 
 class _Bar:

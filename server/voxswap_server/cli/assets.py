@@ -11,6 +11,8 @@ from voxswap_server.cli.errors import told_plainly
 from voxswap_server.cli.storing import Store, bars, root_of
 from voxswap_server.errors import RequestError
 
+_UNKNOWN = "–"
+
 assets = typer.Typer(no_args_is_help=True, help="The networks that all voices share: list, import, fetch, verify.")
 
 
@@ -19,24 +21,25 @@ assets = typer.Typer(no_args_is_help=True, help="The networks that all voices sh
 def list_(store: Store = None) -> None:
     """List the shared networks: what each is needed for, where it is or could come from, its size and its sha256.
 
+    Of what is not installed, size and sha256 are those of the published file, where they are known.
+
     Example: voxswap assets list
     """
-    from voxswap_store import g2pw
     from voxswap_store.assets import asset_states
     from voxswap_store.hub_sources import SOURCES
 
     root = root_of(store)
     table = Table("name", "network", "needed for", "state", "size", "sha256 of its source", "hub")
     for state in asset_states(root):
-        spec, manifest = state.spec, state.manifest
+        spec, manifest, source = state.spec, state.manifest, SOURCES.get(state.spec.name)
+        published = source.weights if source else None
         told = f"assets/{spec.name}" if manifest else state.problem or f"missing ({spec.usual_place})"
-        size = f"{state.bytes_total / 1e6:.1f} MB" if manifest else ""
-        source = SOURCES.get(spec.name)
-        known = manifest.source_sha256[:12] if manifest else ""
-        table.add_row(spec.name, spec.title, spec.needed_for, told, size, known, source.repository if source else "")
-    held = g2pw.installed_bytes(root)
-    told, size = ("assets/g2pw", f"{held / 1e6:.1f} MB") if held else (f"missing ({g2pw.USUAL_PLACE})", "")
-    table.add_row("g2pw", g2pw.TITLE, g2pw.NEEDED_FOR, told, size, "", "")
+        size_bytes = state.bytes_total or (published.size_bytes if published else None)
+        size = f"{size_bytes / 1e6:.1f} MB" if size_bytes else _UNKNOWN
+        sha256 = manifest.source_sha256 if manifest else published.sha256 if published else None
+        known = sha256[:12] if sha256 else _UNKNOWN
+        hub = source.repository if source else _UNKNOWN
+        table.add_row(spec.name, spec.title, spec.needed_for, told, size, known, hub)
     Console().print(table)
 
 
@@ -49,25 +52,15 @@ def import_(
 ) -> None:
     """Convert the shared networks of a GPT-SoVITS installation, or SpeechBrain's speaker encoder.
 
-    They are recognised by what their files say of themselves; pickles are taken apart in a walled-off process. What is
-    installed already is replaced.
+    They are recognised by what their files say of themselves; pickles are taken apart in a walled-off process. g2pW is
+    a folder (text/G2PWModel) or the zip that it is published as. What is installed already is replaced.
 
     Example: voxswap assets import ~/GPT-SoVITS/GPT_SoVITS/pretrained_models
     """
-    from voxswap_store import g2pw
-    from voxswap_store.asset_importer import find_assets, import_assets
+    from voxswap_store.asset_importer import import_assets
 
-    root, wanted = root_of(store), tuple(name for name in only or () if name != "g2pw")
-    readings = g2pw.find_g2pw(directory) if directory.is_dir() and (not only or "g2pw" in only) else None
-    if readings is not None:
-        g2pw.install_g2pw(readings, root)
-        typer.echo(f"imported g2pw: {g2pw.TITLE}, {(g2pw.installed_bytes(root) or 0) / 1e6:.1f} MB")
-    elif only and "g2pw" in only:
-        raise RequestError(f"the folder does not hold g2pw; looked for {g2pw.USUAL_PLACE}")
-    if readings is not None and not wanted and (only or not find_assets(directory)):
-        return
     with bars("assets") as progress:
-        installed = import_assets(directory, root, only=wanted, progress=progress)
+        installed = import_assets(directory, root_of(store), only=tuple(only or ()), progress=progress)
     for state in installed:
         typer.echo(f"imported {state.spec.name}: {state.spec.title}, {state.bytes_total / 1e6:.1f} MB")
 
@@ -119,8 +112,13 @@ def fetch(
 
 @assets.command("verify")
 @told_plainly
-def verify(store: Store = None) -> None:
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Names of networks; none: all that are installed.")] = None,
+    store: Store = None,
+) -> None:
     """Compare every byte of the installed networks with what was written when they were imported.
+
+    A network that is named and not installed is an error.
 
     Example: voxswap assets verify
     """
@@ -128,14 +126,15 @@ def verify(store: Store = None) -> None:
     from voxswap_store.assets import asset_states, verify_asset
 
     root, damaged = root_of(store), False
-    for state in asset_states(root):
-        if state.manifest is None and not state.problem:
-            continue
+    found = names or [state.spec.name for state in asset_states(root) if state.manifest or state.problem]
+    for name in found:
         try:
-            verify_asset(root, state.spec.name)
-            typer.echo(f"{state.spec.name}: good")
+            verify_asset(root, name)
+            typer.echo(f"{name}: good")
         except AssetMissing as error:
             damaged = True
-            typer.secho(f"{state.spec.name}: {error}", fg="red", err=True)
+            typer.secho(f"{name}: {error}", fg="red", err=True)
+    if not found:
+        typer.echo("no shared network is installed")
     if damaged:
         raise typer.Exit(2)

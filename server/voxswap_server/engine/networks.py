@@ -23,7 +23,7 @@ from voxswap_server.nn.ecapa import SpeakerEncoder
 from voxswap_server.nn.eres2net import SpeakerVectorNet
 from voxswap_server.nn.hubert import ContentEncoder
 from voxswap_server.nn.vocoders import load_vocoder
-from voxswap_store.assets import CONTENT_ENCODERS, asset_directory
+from voxswap_store.assets import CONTENT_ENCODERS, asset_directory, asset_spec
 
 
 class _FromDirectory(Protocol):
@@ -153,7 +153,8 @@ def load_network(
         raise unusable(name, error) from error
 
 
-def unusable(name: str, error: OSError | ValueError) -> AssetMissing:
+def unusable(name: str, error: OSError | ValueError | KeyError) -> AssetMissing:
     """What is told of a network whose files are there and of no use."""
+    spec = asset_spec(name)
     problem = error.strerror if isinstance(error, OSError) else error  # never a path
-    return AssetMissing(name, f"what is installed cannot be used ({problem}); import it again")
+    return AssetMissing(spec.title, f"what is installed cannot be used ({problem}); {spec.remedy}")

@@ -48,6 +48,8 @@ class Run:
     """Phones per character of `norm_text`, where the language reads by character (zh, yue)."""
     words: tuple[tuple[str, int], ...] = ()
     """Words with their phones, where it reads by word (en)."""
+    notices: tuple[Notice, ...] = ()
+    """Why it is not read as well as it could be."""
 
     @property
     def units(self) -> tuple[tuple[str, int], ...]:
@@ -67,7 +69,7 @@ class Utterance:
     """Rows of the alphabet's embedding."""
     runs: tuple[Run, ...]
     notices: tuple[Notice, ...] = ()
-    """What of the text cannot be heard."""
+    """What of the text cannot be heard, or not as well as it could be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +264,8 @@ class TextFrontend:
         alphabet = SYMBOLS[symbols]
         reading = self._readers[language].get().read(text, symbols, spell_out=spell_out)
         known = tuple(phone if phone in alphabet else UNKNOWN for phone in reading.phones)
-        return Run(language, reading.norm_text, known, reading.word2ph, reading.words), reading.dropped
+        run = Run(language, reading.norm_text, known, reading.word2ph, reading.words, reading.notices)
+        return run, reading.dropped
 
     def prompt(self, text: str, code: str, symbols: str) -> Utterance:
         """Phones of a reference audio's transcript: one utterance, with a final stop.
@@ -299,7 +302,7 @@ class TextFrontend:
             norm_text="".join(run.norm_text for run in runs),
             phones=tuple(row for run in runs for row in SYMBOLS[symbols].ids(run.phones)),
             runs=tuple(runs),
-            notices=_notices(frozenset(dropped)),
+            notices=(*_notices(frozenset(dropped)), *dict.fromkeys(notice for run in runs for notice in run.notices)),
         )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
+from voxswap_server.domain import Notice
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -23,6 +25,8 @@ class Reading:
     words: tuple[tuple[str, int], ...] = ()
     """Words and marks of `norm_text` in order with how many phones each has, in languages that are read by word; the
     numbers sum to `len(phones)`."""
+    notices: tuple[Notice, ...] = ()
+    """Why it is not read as well as it could be."""
 
 
 @dataclass(frozen=True, slots=True)

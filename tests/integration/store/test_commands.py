@@ -129,11 +129,15 @@ def test_more_that_is_wrong(run, folder):
 
 def test_the_shared_networks(run, tmp_path):
     assert "missing" in run("assets", "list")
+    assert run("assets", "verify") == "no shared network is installed"
     pretrained = write_pretrained_models(tmp_path / "pretrained_models", ("hubert", "eres2net"))
     said = run("assets", "import", pretrained)
     assert "imported hubert: CN-HuBERT base" in said
     assert "imported eres2net" in said
     assert "hubert: good eres2net: good" in run("assets", "verify")
+    assert run("assets", "verify", "eres2net") == "eres2net: good"
+    assert "g2pw: g2pW is not installed" in run("assets", "verify", "eres2net", "g2pw", code=2)
+    assert "unknown asset 'g2p'" in run("assets", "verify", "g2p", code=2)
     path = tmp_path / "store" / "assets" / "hubert" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-4] + b"ABCD")
     assert "damaged" in run("assets", "verify", code=2)

@@ -6,6 +6,8 @@ Knows nothing of other languages. Characters of several readings follow g2pW whe
 import re
 from collections.abc import Callable
 
+from voxswap_server.domain import Notice
+from voxswap_server.errors import AssetMissing
 from voxswap_server.text.chinese import pinyin
 from voxswap_server.text.chinese.normalise import SpokenChinese
 from voxswap_server.text.chinese.words import Polyphones, Syllable, WordReader
@@ -21,12 +23,14 @@ class ChineseReader:
     """Reads Mandarin. Resources load at the first text, once; any thread may call it.
 
     Args:
-        polyphones: loads what settles characters of several readings; None where there is none.
+        polyphones: gives what settles characters of several readings, None where there is none; raises `AssetMissing`
+            where there should be, and then the text is read without it, which is told.
     """
 
-    def __init__(self, polyphones: Callable[[], Polyphones] | None = None) -> None:
+    def __init__(self, polyphones: Callable[[], Polyphones | None] = lambda: None) -> None:
         self._rules = Lazy(SpokenChinese)
-        self._words = Lazy(lambda: WordReader(polyphones() if polyphones is not None else None))
+        self._words = Lazy(WordReader)
+        self._polyphones = polyphones
 
     def read(self, text: Text, symbols: str, *, spell_out: bool = True) -> Reading:  # noqa: ARG002  # both alphabets hold the same Mandarin phones
         parts = parts_of(text)
@@ -35,16 +39,24 @@ class ChineseReader:
         if pause:
             parts = tuple(part.replace(pause, ",") if isinstance(part, str) else part for part in parts)
         normal = self._rules.get().normalise_parts(parts, spell_out=spell_out)
+        polyphones, notices = self._settler()
         phones: list[str] = []
         counts: list[int] = []
         for sentence in filter(str.strip, _AFTER_MARK.split(normal.text)):
-            for syllable in self._words.get().syllables(sentence):
+            for syllable in self._words.get().syllables(sentence, polyphones):
                 said = normal.given.get(len(counts), _phones(syllable))
                 phones.extend(said)
                 counts.append(len(said))
         if pause:
             phones = [_PAUSES[pause] if phone == "," else phone for phone in phones]
-        return Reading(normal.text, tuple(phones), tuple(counts), normal.dropped)
+        return Reading(normal.text, tuple(phones), tuple(counts), normal.dropped, notices=notices)
+
+    def _settler(self) -> tuple[Polyphones | None, tuple[Notice, ...]]:
+        try:
+            return self._polyphones(), ()
+        except AssetMissing as missing:
+            told = f"Chinese characters of several readings follow the words they are in: {missing.message}"
+            return None, (Notice(missing.reason, told),)
 
 
 def _phones(syllable: Syllable) -> tuple[str, ...]:

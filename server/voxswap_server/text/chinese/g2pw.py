@@ -1,7 +1,7 @@
 """g2pW: which of its readings a Mandarin character has in its sentence (Chen et al. 2022), by an ONNX model.
 
-Reads the folder as it is published (`G2PWModel`): the model, its characters of several readings and of one, and its
-table from Bopomofo to pinyin. Knows nothing of words, tones in company, or phones.
+Reads the files as they are published (`G2PWModel`), however their names are capitalised: the model, its characters of
+several readings and of one, and its table from Bopomofo to pinyin. Knows nothing of words, tones in company, or phones.
 """
 
 import json
@@ -16,8 +16,8 @@ import onnxruntime
 from misaki.zh_normalization.char_convert import simplified_to_traditional
 from numpy.typing import NDArray
 
-MODELS: Final = ("g2pW.onnx", "g2pw.onnx")
-_READINGS, _PLAIN, _PINYIN = "POLYPHONIC_CHARS.txt", "MONOPHONIC_CHARS.txt", "bopomofo_to_pinyin_wo_tune_dict.json"
+_MODEL: Final = "g2pw.onnx"
+_READINGS, _PLAIN, _PINYIN = "polyphonic_chars.txt", "monophonic_chars.txt", "bopomofo_to_pinyin_wo_tune_dict.json"
 _CONTEXT_CHARS = 16
 """On either side of the first and the last character that is asked about."""
 _LEFT_TO_THE_RULES: Final = frozenset("一不和咋嗲剖差攢倒難奔勁拗肖瘙誒泊听噢")
@@ -46,18 +46,17 @@ class Polyphones:
     """
 
     def __init__(self, directory: Path, tokenizer: Path) -> None:
-        table = _table(directory / _READINGS)
+        table = _table(_file(directory, _READINGS))
         self._labels = sorted({f"{char} {bopomofo}" for char, bopomofo in table})
         place = {label: index for index, label in enumerate(self._labels)}
         self._choices: dict[str, list[int]] = {}
         for char, bopomofo in table:
             self._choices.setdefault(char, []).append(place[f"{char} {bopomofo}"])
         self._characters = {char: index for index, char in enumerate(sorted(self._choices))}
-        self._plain = {char: bopomofo for char, bopomofo in _table(directory / _PLAIN) if char not in _NOT_PLAIN}
-        self._pinyin: Mapping[str, str] = json.loads((directory / _PINYIN).read_text("utf-8"))
+        self._plain = {char: bopomofo for char, bopomofo in _table(_file(directory, _PLAIN)) if char not in _NOT_PLAIN}
+        self._pinyin: Mapping[str, str] = json.loads(_file(directory, _PINYIN).read_text("utf-8"))
         self._pieces = _vocabulary(tokenizer)
-        model = next((directory / name for name in MODELS if (directory / name).is_file()), directory / MODELS[0])
-        self._session = _session(model.read_bytes())
+        self._session = _session(_file(directory, _MODEL).read_bytes())
 
     def readings(self, sentence: str) -> list[str | None]:
         """Pinyin with its tone ("hang2") of each character; None where the model knows none.
@@ -116,6 +115,11 @@ class Polyphones:
     def _said(self, bopomofo: str) -> str | None:
         base = self._pinyin.get(bopomofo[:-1])
         return base + bopomofo[-1] if base else None
+
+
+def _file(directory: Path, name: str) -> Path:
+    """The file of this name in small letters; where there is none, the one that lacks."""
+    return next((path for path in sorted(directory.iterdir()) if path.name.lower() == name), directory / name)
 
 
 def _session(model: bytes) -> Any:

@@ -53,22 +53,22 @@ class Polyphones(Protocol):
 
 
 class WordReader:
-    """Readings of sentences. Keeps no state between calls; any thread may call it.
+    """Readings of sentences. Keeps no state between calls; any thread may call it."""
 
-    Args:
-        polyphones: settles characters of several readings; None: pypinyin's dictionary of phrases does.
-    """
-
-    def __init__(self, polyphones: Polyphones | None = None) -> None:
-        self._polyphones = polyphones
+    def __init__(self) -> None:
         tokenizer = load_tokenizer()
         self._tagger = jieba.posseg.POSTokenizer(tokenizer)
         self._sandhi = Sandhi(lambda word: list(tokenizer.cut_for_search(word)), _finals)
 
-    def syllables(self, sentence: str) -> Iterator[Syllable]:
-        """One syllable or mark for each character of a normalised sentence."""
+    def syllables(self, sentence: str, polyphones: Polyphones | None = None) -> Iterator[Syllable]:
+        """One syllable or mark for each character of a normalised sentence.
+
+        Args:
+            sentence: of Chinese characters and marks.
+            polyphones: settles characters of several readings; None: pypinyin's dictionary of phrases does.
+        """
         tagged = [(pair.word, pair.flag) for pair in self._tagger.lcut(sentence)]
-        told = self._polyphones.readings(sentence) if self._polyphones is not None else ()
+        told = polyphones.readings(sentence) if polyphones is not None else ()
         start = 0
         for word, kind in self._sandhi.merged(tagged):
             initials = lazy_pinyin(word, neutral_tone_with_five=True, style=Style.INITIALS)
