@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
+from prometheus_client import CollectorRegistry
 from typer.main import get_command
 
 from voxswap.v1 import speech_service_pb2
 from voxswap_server.cli.main import app
-from voxswap_server.settings import load_settings
+from voxswap_server.metrics import Metrics
+from voxswap_server.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -82,6 +84,29 @@ def test_the_settings_example_is_a_settings_file(tmp_path):
     (example,) = fenced((ROOT / "docs" / "OPERATING.md").read_text(encoding="utf-8"), "toml")
     (tmp_path / "voxswap.toml").write_text(example, encoding="utf-8")
     assert load_settings(tmp_path / "voxswap.toml").voices.prewarm == ("narrator",)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_setting_that_a_page_names_exists(page):
+    settings = Settings()
+    for name in re.findall(r"`([a-z_0-9]+(?:\.[a-z_0-9]+)+)", page.read_text(encoding="utf-8")):
+        section, *parts = name.split(".")
+        if section in type(settings).model_fields and not name.startswith("speech.audio."):  # OpenAI's events
+            found = getattr(settings, section)
+            for part in parts:
+                assert hasattr(found, part), name
+                found = getattr(found, part)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_number_that_a_page_names_exists(page):
+    registry = CollectorRegistry()
+    Metrics(registry)
+    known = {family.name + suffix for family in registry.collect() for suffix in ("", "_total")}
+    packages = {
+        path.name for folder in ("client", "server", "model_store", "training") for path in (ROOT / folder).iterdir()
+    }
+    assert set(re.findall(r"\bvoxswap_[a-z_]*[a-z]", page.read_text(encoding="utf-8"))) <= known | packages
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -187,8 +187,11 @@ def test_errors_arrive_as_themselves(server, client):
 
 def test_a_deadline_ends_a_stalled_synthesis(server, client):
     server.synthesizer.stalls.add(0)
-    with pytest.raises(DeadlineExceeded):
-        client.synthesize("Hello", "narrator", timeout_s=0.3)
+    for timeout_s in (0.3, 4, 30):  # on a busy machine a short one is over before the call gets anywhere
+        with pytest.raises(DeadlineExceeded):
+            client.synthesize("Hello", "narrator", timeout_s=timeout_s)
+        if server.synthesizer.begun:
+            break
     server.on_loop(server.synthesizer.until(lambda: server.synthesizer.released == 1))
 
 

@@ -180,9 +180,12 @@ async def test_cancelling_is_counted_as_such(rig, lines):
 
 async def test_a_missed_deadline_is_counted_as_such(rig, lines, refused):
     rig.synthesizer.stalls.add(1)
-    await refused(call(rig, "SynthesizeStream", timeout=0.5))
-    line = await lines.rpc()
-    assert line["code"] == "DEADLINE_EXCEEDED"
+    for timeout_s in (0.5, 4, 30):  # on a busy machine a short one is over before the call gets anywhere
+        await refused(call(rig, "SynthesizeStream", timeout=timeout_s))
+        if rig.synthesizer.stalled:
+            break
+    await lines.rpc()
+    assert {line["code"] for line in lines.of("rpc")} == {"DEADLINE_EXCEEDED"}
 
 
 async def test_who_changes_residency_is_on_record(rig, lines):
