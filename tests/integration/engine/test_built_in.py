@@ -17,7 +17,7 @@ from voxswap_server.demo.tiny_built_in import write_built_in
 from voxswap_server.demo.tiny_ecapa import write_ecapa
 from voxswap_server.domain import VoiceChanges
 from voxswap_server.engine import built_in
-from voxswap_server.errors import AssetMissing, RequestError
+from voxswap_server.errors import RequestError
 from voxswap_store.asset_importer import import_assets
 from voxswap_store.built_in import TABLE, install_built_in
 
@@ -118,15 +118,6 @@ async def test_one_setting_takes_the_speaker_encoder_of_the_hub(
         async with starting(store, speakers={"network": network}) as engine:
             found[network] = await engine.speakers.embed(clip)
     assert found[""] == found["ecapa_small"] != found["ecapa"]
-
-
-async def test_without_the_built_in_one_that_of_the_hub_is_asked_for(starting: Starting, tmp_path: Path) -> None:
-    async with starting(tmp_path, voices={"built_in": False}) as engine:
-        with pytest.raises(AssetMissing, match="voxswap assets fetch ecapa"):
-            await engine.speakers.embed(tiny_prompt(0).audio)
-    async with starting(tmp_path, voices={"built_in": False}, speakers={"network": "ecapa_small"}) as engine:
-        with pytest.raises(AssetMissing, match="comes with the built-in voices"):
-            await engine.speakers.embed(tiny_prompt(0).audio)
 
 
 async def test_a_damaged_table_is_told(starting: Starting, folder: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from voxswap_server.app import running
 from voxswap_server.demo.tiny import tiny_prompt
 from voxswap_server.demo.tiny_ecapa import write_ecapa
 from voxswap_server.demo.tiny_speech import speech_clip
-from voxswap_server.errors import AssetMissing, BadReferenceAudio
+from voxswap_server.errors import BadReferenceAudio
 from voxswap_server.settings import Settings
 from voxswap_store.asset_importer import import_assets
 from voxswap_store.catalogue import Catalogue
@@ -159,20 +159,6 @@ async def test_voices_that_cannot_be_heard_hide_no_other(store: Path, logs: list
     left_out = [entry for entry in logs if entry["event"] == "reference audio left out"]
     assert [entry["voice"] for entry in left_out] == ["damaged"]
     assert "not the file that the manifest describes" in left_out[0]["problem"]
-
-
-async def test_without_weights_the_error_says_how_to_get_them_and_then_it_works(store: Path, tmp_path: Path) -> None:
-    shutil.rmtree(store / "assets" / "ecapa")
-    async with engine_over(store) as (engine, _):
-        for call in (
-            engine.speakers.embed(speech_clip(7)),
-            engine.speakers.compare(b"", b""),
-            engine.speakers.find_voices(speech_clip(7), limit=1),
-        ):
-            with pytest.raises(AssetMissing, match=r"ECAPA-TDNN is not installed.*voxswap assets fetch ecapa"):
-                await call
-        install(store, tmp_path, seed=0)
-        assert await engine.speakers.embed(speech_clip(7))
 
 
 async def test_other_weights_are_taken_up_and_their_embeddings_not_mixed(store: Path, tmp_path: Path) -> None:

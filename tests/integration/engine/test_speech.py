@@ -124,13 +124,6 @@ async def test_cuts_decide_how_many_utterances_there_are(engine: Engine) -> None
     assert (joined.done.utterances, cut.done.utterances) == (1, 2)
 
 
-async def test_chinese_without_its_text_encoder_is_spoken_with_a_notice(engine: Engine) -> None:
-    heard = await hear(engine.synthesizer, asking("amber", "今天天气真不错。我们走吧。", language=Language("zh")))
-    assert [notice.code for notice in heard.notices] == ["ASSET_MISSING"]
-    assert "assets import" in heard.notices[0].message
-    assert heard.pcm.size > 0
-
-
 @pytest.mark.parametrize(
     ("changes", "error", "told"),
     [
@@ -153,6 +146,13 @@ async def test_a_refusal_is_typed_and_leaves_nothing_behind(
         await hear(engine.synthesizer, replace(request, **changes))  # type: ignore[arg-type]
     assert all(resident.leases == 0 for resident in engine.residency.residents())
     assert (await hear(engine.synthesizer, request)).pcm.size > 0
+
+
+async def test_what_a_caller_is_told_is_counted(tiny_store: Path) -> None:
+    async with engine_over(tiny_store) as (engine, registry):
+        heard = await hear(engine.synthesizer, asking("amber", "Hello there. \U0001f600"))
+        assert [notice.code for notice in heard.notices] == ["CHARACTERS_NOT_READ"]
+        assert registry.get_sample_value("voxswap_notices_total", {"code": "CHARACTERS_NOT_READ"}) == 1
 
 
 async def test_a_caller_that_goes_away_frees_its_place_at_once(tiny_store: Path) -> None:
