@@ -56,6 +56,7 @@ class SynthesisMetrics(SentMetrics, Protocol):
     def synthesized(self, *, rtf: float, underrun_s: float, semantic_tokens: int, trace_id: str = "") -> None: ...
     def released(self, seconds: float, trace_id: str = "") -> None: ...
     def degenerate(self, fault: str, *, retried: bool) -> None: ...
+    def noticed(self, code: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,8 @@ class EngineSynthesizer:
                 events = self._speak(request, lease, tally, queue_s)
                 try:
                     async for event in events:
+                        if isinstance(event, Notice):
+                            self._on.metrics.noticed(event.code)
                         yield event
                 finally:
                     await events.aclose()

@@ -135,6 +135,8 @@ class LiveStream:
             if isinstance(made, VoiceChanged):
                 self._metrics.voice_switched("done")
                 self._on.tracing.event("voice changed", voice=made.voice_id, sample=made.start_sample)
+            elif isinstance(made, Notice):
+                self._on.metrics.noticed(made.code)
             if not isinstance(made, np.ndarray):
                 yield made
             elif (chunk := self._booked(await self._pooled(output.push, made))) is not None:
