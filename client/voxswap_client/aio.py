@@ -5,32 +5,27 @@ loop in which it was made.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-import grpc
 from google.protobuf.message import Message
 from grpc import aio
 
 from voxswap_client import calls
+from voxswap_client.aio_caller import AsyncCaller
 from voxswap_client.calls import Metadata, Rpc
 from voxswap_client.connection import DEFAULT_ADDRESS, Stubs, Tls, connect_aio, stubs_of
 from voxswap_client.convert.live import to_request
-from voxswap_client.errors import NotFound, VoxswapError, from_rpc_error
-from voxswap_client.feed import AsyncFeed
-from voxswap_client.first_status import FirstStatus
+from voxswap_client.errors import NotFound
 from voxswap_client.live import LiveEvent, LiveInput
 from voxswap_client.live_session import AsyncLiveSession
-from voxswap_client.opening import Opening
 from voxswap_client.residency import CacheStats, Health, Resident, ResidentEvent
-from voxswap_client.retry import Attempts, RetryPolicy, Timing
+from voxswap_client.retry import RetryPolicy, Timing
 from voxswap_client.session import Session, bearing, new_request_id
 from voxswap_client.speech import Speech, SpeechEvent, SpeechOptions
 from voxswap_client.voices import NewVoice, SpeakerMatch, Voice, VoiceChanges
-
-T = TypeVar("T")
 
 _DEFAULT_OPTIONS = SpeechOptions()
 
@@ -68,13 +63,12 @@ class AsyncClient:
     ) -> None:
         self.address = address
         headers = (*bearing(api_key), *metadata)
-        self._session = Session(timeout_s, retry or RetryPolicy(), headers, timing or Timing())
-        self._sleep = sleep
+        session = Session(timeout_s, retry or RetryPolicy(), headers, timing or Timing())
         self._channel: aio.Channel | None = None
         if stubs is None:
             self._channel = connect_aio(address, tls)
             stubs = stubs_of(self._channel)
-        self._stubs = stubs
+        self._caller = AsyncCaller(stubs, session, sleep)
 
     async def close(self) -> None:
         """Closes the connection; calls that run are cancelled."""
@@ -101,7 +95,7 @@ class AsyncClient:
         request_id: str = "",
     ) -> Speech:
         """The whole audio of a short text, as one file. Longer ones (about a minute) need `stream`."""
-        return await self._ask(calls.synthesize(text, voice_id, options), timeout_s, request_id)
+        return await self._caller.ask(calls.synthesize(text, voice_id, options), timeout_s, request_id)
 
     def stream(
         self,
@@ -117,7 +111,7 @@ class AsyncClient:
         A try that fails before its first audio may be repeated, and its events are not seen. Closing the generator
         (`contextlib.aclosing` does so in time) cancels the synthesis.
         """
-        return self._listen(calls.stream(text, voice_id, options), timeout_s, request_id or new_request_id())
+        return self._caller.listen(calls.stream(text, voice_id, options), timeout_s, request_id or new_request_id())
 
     @asynccontextmanager
     async def live(
@@ -164,14 +158,9 @@ class AsyncClient:
         """
         request_id = request_id or new_request_id()
         rpc = calls.live((), voice_id, options, max_ahead_s)
-        sent = AsyncFeed(_live_messages(rpc, inputs))
-        call = self._start(rpc, sent, self._session.stream_attempts(timeout_s), request_id)
-        try:
-            async for event in _events(rpc, call, request_id, FirstStatus(call)):
+        async with aclosing(self._caller.converse(rpc, _messages(rpc, inputs), timeout_s, request_id)) as events:
+            async for event in events:
                 yield event
-        finally:
-            call.cancel()
-        sent.check()
 
     # Voices.
 
@@ -180,14 +169,14 @@ class AsyncClient:
         voices: list[Voice] = []
         page_token, more = "", True
         while more:
-            page = await self._ask(calls.list_voices(language_code, page_token), timeout_s)
+            page = await self._caller.ask(calls.list_voices(language_code, page_token), timeout_s)
             voices += page.voices
             page_token = page.next_page_token
             more = bool(page_token)
         return tuple(voices)
 
     async def get_voice(self, voice_id: str, *, timeout_s: float | None = None) -> Voice:
-        return await self._ask(calls.get_voice(voice_id), timeout_s)
+        return await self._caller.ask(calls.get_voice(voice_id), timeout_s)
 
     async def create_voice(self, voice: NewVoice, *, timeout_s: float | None = None) -> Voice:
         """Uploads a voice. No limit of time unless it is given one.
@@ -196,68 +185,63 @@ class AsyncClient:
             OSError: a file cannot be read.
         """
         rpc = await asyncio.to_thread(calls.create_voice, voice)  # hashes its files
-        return await self._try(rpc, self._session.stream_attempts(timeout_s), new_request_id())
+        return await self._caller.send(rpc, timeout_s)
 
     async def update_voice(self, voice_id: str, changes: VoiceChanges, *, timeout_s: float | None = None) -> Voice:
-        return await self._ask(calls.update_voice(voice_id, changes), timeout_s)
+        return await self._caller.ask(calls.update_voice(voice_id, changes), timeout_s)
 
     async def delete_voice(self, voice_id: str, *, timeout_s: float | None = None) -> None:
-        await self._ask(calls.delete_voice(voice_id), timeout_s)
+        await self._caller.ask(calls.delete_voice(voice_id), timeout_s)
 
     async def embed_speaker(self, audio: bytes, *, timeout_s: float | None = None) -> tuple[float, ...]:
         """The speaker embedding of a whole audio file, of length 1."""
-        return await self._ask(calls.embed_speaker(audio), timeout_s)
+        return await self._caller.ask(calls.embed_speaker(audio), timeout_s)
 
     async def compare_speakers(self, first: bytes, second: bytes, *, timeout_s: float | None = None) -> float:
         """Cosine similarity of the speakers of two audio files, -1 to 1."""
-        return await self._ask(calls.compare_speakers(first, second), timeout_s)
+        return await self._caller.ask(calls.compare_speakers(first, second), timeout_s)
 
     async def find_voices(
         self, audio: bytes, limit: int = 5, *, timeout_s: float | None = None
     ) -> tuple[SpeakerMatch, ...]:
         """The voices whose reference audio is nearest to an audio file, nearest first."""
-        return await self._ask(calls.find_voices(audio, limit), timeout_s)
+        return await self._caller.ask(calls.find_voices(audio, limit), timeout_s)
 
     # Residency.
 
     async def load_voice(self, voice_id: str, *, timeout_s: float | None = None) -> Resident:
         """Makes a voice resident, and answers when it is."""
-        return await self._ask(calls.load_voice(voice_id), timeout_s)
+        return await self._caller.ask(calls.load_voice(voice_id), timeout_s)
 
     async def unload_voice(self, voice_id: str, *, wait: bool = False, timeout_s: float | None = None) -> None:
         """Frees a voice; with `wait`, answers when its memory is free."""
-        await self._ask(calls.unload_voice(voice_id, wait=wait), timeout_s)
+        await self._caller.ask(calls.unload_voice(voice_id, wait=wait), timeout_s)
 
     async def pin_voice(self, voice_id: str, *, timeout_s: float | None = None) -> Resident:
         """Makes a voice resident and keeps it from eviction."""
-        return await self._ask(calls.pin_voice(voice_id), timeout_s)
+        return await self._caller.ask(calls.pin_voice(voice_id), timeout_s)
 
     async def unpin_voice(self, voice_id: str, *, timeout_s: float | None = None) -> Resident:
-        return await self._ask(calls.unpin_voice(voice_id), timeout_s)
+        return await self._caller.ask(calls.unpin_voice(voice_id), timeout_s)
 
     async def list_residents(self, *, timeout_s: float | None = None) -> tuple[Resident, ...]:
-        return await self._ask(calls.list_residents(), timeout_s)
+        return await self._caller.ask(calls.list_residents(), timeout_s)
 
     async def cache_stats(self, *, timeout_s: float | None = None) -> CacheStats:
-        return await self._ask(calls.cache_stats(), timeout_s)
+        return await self._caller.ask(calls.cache_stats(), timeout_s)
 
     @asynccontextmanager
     async def watch_residents(self, *, timeout_s: float | None = None) -> AsyncIterator[AsyncIterator[ResidentEvent]]:
         """Events of residency, without end. None is missed from the moment that the block is entered."""
-        rpc, request_id = calls.watch_residents(), new_request_id()
-        call = self._start(rpc, _sent(rpc), self._session.stream_attempts(timeout_s), request_id)
-        try:
-            await call.initial_metadata()  # waits until the server has begun to watch
-            yield _events(rpc, call, request_id)
-        finally:
-            call.cancel()
+        async with self._caller.watch(calls.watch_residents(), timeout_s) as events:
+            yield events
 
     # The server itself.
 
     async def health(self, service: str = "", *, timeout_s: float | None = None) -> Health:
         """Whether a service (a full name; "" is liveness) can serve."""
         try:
-            return await self._ask(calls.health(service), timeout_s)
+            return await self._caller.ask(calls.health(service), timeout_s)
         except NotFound:
             return calls.unknown_service(service)
 
@@ -265,86 +249,8 @@ class AsyncClient:
         """Whether one voice can speak."""
         return await self.health(calls.VOICE_SERVICE + voice_id, timeout_s=timeout_s)
 
-    # How.
 
-    def _start(self, rpc: Rpc[Any], sent: Message | AsyncFeed, attempts: Attempts, request_id: str) -> Any:
-        method = getattr(self._stubs[rpc.service], rpc.method)
-        return method(sent, timeout=attempts.left_s(), metadata=self._session.headers(rpc.metadata, request_id))
-
-    async def _ask(self, rpc: Rpc[T], timeout_s: float | None, request_id: str = "") -> T:
-        return await self._try(rpc, self._session.attempts(timeout_s), request_id or new_request_id())
-
-    async def _try(self, rpc: Rpc[T], attempts: Attempts, request_id: str) -> T:
-        while True:
-            sent = _sent(rpc)
-            call = self._start(rpc, sent, attempts, request_id)
-            told = _watched(call, sent)
-            try:
-                return rpc.read(await call)
-            except grpc.RpcError as failed:
-                _check(sent)
-                error = from_rpc_error(await told.of(failed) if told else failed, request_id)
-                pause_s = attempts.pause_s(error, idempotent=rpc.idempotent)
-                if pause_s is None:
-                    raise error from failed
-            await self._sleep(pause_s)
-
-    async def _listen(
-        self, rpc: Rpc[Sequence[SpeechEvent]], timeout_s: float | None, request_id: str
-    ) -> AsyncGenerator[SpeechEvent, None]:
-        attempts = self._session.stream_attempts(timeout_s)
-        while True:
-            opening = Opening()
-            call = self._start(rpc, _sent(rpc), attempts, request_id)
-            try:
-                async for event in _events(rpc, call, request_id):
-                    for ready in opening.admit(event):
-                        yield ready
-                for ready in opening.rest():
-                    yield ready
-            except VoxswapError as error:
-                pause_s = None if opening.heard else attempts.pause_s(error, idempotent=rpc.idempotent)
-                if pause_s is None:
-                    raise
-            else:
-                return
-            finally:
-                call.cancel()
-            await self._sleep(pause_s)
-
-
-def _sent(rpc: Rpc[Any]) -> Message | AsyncFeed:
-    return AsyncFeed(_read_aside(rpc.message())) if callable(rpc.message) else rpc.message
-
-
-def _check(sent: Message | AsyncFeed) -> None:
-    if isinstance(sent, AsyncFeed):
-        sent.check()
-
-
-def _watched(call: Any, sent: Message | AsyncFeed) -> FirstStatus | None:
-    return FirstStatus(call) if isinstance(sent, AsyncFeed) else None
-
-
-async def _events(
-    rpc: Rpc[Sequence[T]], call: Any, request_id: str, told: FirstStatus | None = None
-) -> AsyncIterator[T]:
-    """What a stream answers."""
-    try:
-        async for response in call:
-            for event in rpc.read(response):
-                yield event
-    except grpc.RpcError as failed:
-        raise from_rpc_error(await told.of(failed) if told else failed, request_id) from failed
-
-
-async def _read_aside(messages: Iterator[Message]) -> AsyncIterator[Message]:
-    """Reads files in a thread, so that the loop does not wait for a disk."""
-    while (message := await asyncio.to_thread(next, messages, None)) is not None:
-        yield message
-
-
-async def _live_messages(rpc: Rpc[Any], inputs: AsyncIterable[LiveInput]) -> AsyncIterator[Message]:
+async def _messages(rpc: Rpc[Any], inputs: AsyncIterable[LiveInput]) -> AsyncIterator[Message]:
     if callable(rpc.message):
         for first in rpc.message():
             yield first

@@ -5,29 +5,25 @@ number of threads.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self
 
 import grpc
-from google.protobuf.message import Message
 
 from voxswap_client import calls
-from voxswap_client.calls import Metadata, Rpc
+from voxswap_client.caller import Caller
+from voxswap_client.calls import Metadata
 from voxswap_client.connection import DEFAULT_ADDRESS, Stubs, Tls, connect, stubs_of
-from voxswap_client.errors import NotFound, VoxswapError, from_rpc_error
-from voxswap_client.feed import Feed
+from voxswap_client.errors import NotFound
 from voxswap_client.live import LiveEvent, LiveInput
 from voxswap_client.live_session import LiveSession
-from voxswap_client.opening import Opening
 from voxswap_client.residency import CacheStats, Health, Resident, ResidentEvent
-from voxswap_client.retry import Attempts, RetryPolicy, Timing
+from voxswap_client.retry import RetryPolicy, Timing
 from voxswap_client.session import Session, bearing, new_request_id
 from voxswap_client.speech import Speech, SpeechEvent, SpeechOptions
 from voxswap_client.voices import NewVoice, SpeakerMatch, Voice, VoiceChanges
-
-T = TypeVar("T")
 
 _DEFAULT_OPTIONS = SpeechOptions()
 
@@ -65,13 +61,12 @@ class Client:
     ) -> None:
         self.address = address
         headers = (*bearing(api_key), *metadata)
-        self._session = Session(timeout_s, retry or RetryPolicy(), headers, timing or Timing())
-        self._sleep = sleep
+        session = Session(timeout_s, retry or RetryPolicy(), headers, timing or Timing())
         self._channel: grpc.Channel | None = None
         if stubs is None:
             self._channel = connect(address, tls)
             stubs = stubs_of(self._channel)
-        self._stubs = stubs
+        self._caller = Caller(stubs, session, sleep)
 
     def close(self) -> None:
         """Closes the connection; calls that run are cancelled."""
@@ -98,7 +93,7 @@ class Client:
         request_id: str = "",
     ) -> Speech:
         """The whole audio of a short text, as one file. Longer ones (about a minute) need `stream`."""
-        return self._ask(calls.synthesize(text, voice_id, options), timeout_s, request_id)
+        return self._caller.ask(calls.synthesize(text, voice_id, options), timeout_s, request_id)
 
     def stream(
         self,
@@ -114,7 +109,7 @@ class Client:
         A try that fails before its first audio may be repeated, and its events are not seen. Closing the generator
         cancels the synthesis.
         """
-        return self._listen(calls.stream(text, voice_id, options), timeout_s, request_id or new_request_id())
+        return self._caller.listen(calls.stream(text, voice_id, options), timeout_s, request_id or new_request_id())
 
     @contextmanager
     def live(
@@ -163,14 +158,7 @@ class Client:
         `inputs` is read by a thread of gRPC's. If it raises, what it gave before is spoken, then its error is raised.
         """
         request_id = request_id or new_request_id()
-        rpc = calls.live(inputs, voice_id, options, max_ahead_s)
-        sent = _sent(rpc)
-        call = self._start(rpc, sent, self._session.stream_attempts(timeout_s), request_id)
-        try:
-            yield from _events(rpc, call, request_id)
-        finally:
-            call.cancel()
-        _check(sent)
+        yield from self._caller.converse(calls.live(inputs, voice_id, options, max_ahead_s), timeout_s, request_id)
 
     # Voices.
 
@@ -179,14 +167,14 @@ class Client:
         voices: list[Voice] = []
         page_token, more = "", True
         while more:
-            page = self._ask(calls.list_voices(language_code, page_token), timeout_s)
+            page = self._caller.ask(calls.list_voices(language_code, page_token), timeout_s)
             voices += page.voices
             page_token = page.next_page_token
             more = bool(page_token)
         return tuple(voices)
 
     def get_voice(self, voice_id: str, *, timeout_s: float | None = None) -> Voice:
-        return self._ask(calls.get_voice(voice_id), timeout_s)
+        return self._caller.ask(calls.get_voice(voice_id), timeout_s)
 
     def create_voice(self, voice: NewVoice, *, timeout_s: float | None = None) -> Voice:
         """Uploads a voice. No limit of time unless it is given one.
@@ -194,130 +182,64 @@ class Client:
         Raises:
             OSError: a file cannot be read.
         """
-        return self._try(calls.create_voice(voice), self._session.stream_attempts(timeout_s), new_request_id())
+        return self._caller.send(calls.create_voice(voice), timeout_s)
 
     def update_voice(self, voice_id: str, changes: VoiceChanges, *, timeout_s: float | None = None) -> Voice:
-        return self._ask(calls.update_voice(voice_id, changes), timeout_s)
+        return self._caller.ask(calls.update_voice(voice_id, changes), timeout_s)
 
     def delete_voice(self, voice_id: str, *, timeout_s: float | None = None) -> None:
-        self._ask(calls.delete_voice(voice_id), timeout_s)
+        self._caller.ask(calls.delete_voice(voice_id), timeout_s)
 
     def embed_speaker(self, audio: bytes, *, timeout_s: float | None = None) -> tuple[float, ...]:
         """The speaker embedding of a whole audio file, of length 1."""
-        return self._ask(calls.embed_speaker(audio), timeout_s)
+        return self._caller.ask(calls.embed_speaker(audio), timeout_s)
 
     def compare_speakers(self, first: bytes, second: bytes, *, timeout_s: float | None = None) -> float:
         """Cosine similarity of the speakers of two audio files, -1 to 1."""
-        return self._ask(calls.compare_speakers(first, second), timeout_s)
+        return self._caller.ask(calls.compare_speakers(first, second), timeout_s)
 
     def find_voices(self, audio: bytes, limit: int = 5, *, timeout_s: float | None = None) -> tuple[SpeakerMatch, ...]:
         """The voices whose reference audio is nearest to an audio file, nearest first."""
-        return self._ask(calls.find_voices(audio, limit), timeout_s)
+        return self._caller.ask(calls.find_voices(audio, limit), timeout_s)
 
     # Residency.
 
     def load_voice(self, voice_id: str, *, timeout_s: float | None = None) -> Resident:
         """Makes a voice resident, and answers when it is."""
-        return self._ask(calls.load_voice(voice_id), timeout_s)
+        return self._caller.ask(calls.load_voice(voice_id), timeout_s)
 
     def unload_voice(self, voice_id: str, *, wait: bool = False, timeout_s: float | None = None) -> None:
         """Frees a voice; with `wait`, answers when its memory is free."""
-        self._ask(calls.unload_voice(voice_id, wait=wait), timeout_s)
+        self._caller.ask(calls.unload_voice(voice_id, wait=wait), timeout_s)
 
     def pin_voice(self, voice_id: str, *, timeout_s: float | None = None) -> Resident:
         """Makes a voice resident and keeps it from eviction."""
-        return self._ask(calls.pin_voice(voice_id), timeout_s)
+        return self._caller.ask(calls.pin_voice(voice_id), timeout_s)
 
     def unpin_voice(self, voice_id: str, *, timeout_s: float | None = None) -> Resident:
-        return self._ask(calls.unpin_voice(voice_id), timeout_s)
+        return self._caller.ask(calls.unpin_voice(voice_id), timeout_s)
 
     def list_residents(self, *, timeout_s: float | None = None) -> tuple[Resident, ...]:
-        return self._ask(calls.list_residents(), timeout_s)
+        return self._caller.ask(calls.list_residents(), timeout_s)
 
     def cache_stats(self, *, timeout_s: float | None = None) -> CacheStats:
-        return self._ask(calls.cache_stats(), timeout_s)
+        return self._caller.ask(calls.cache_stats(), timeout_s)
 
     @contextmanager
     def watch_residents(self, *, timeout_s: float | None = None) -> Iterator[Iterator[ResidentEvent]]:
         """Events of residency, without end. None is missed from the moment that the `with` block is entered."""
-        rpc, request_id = calls.watch_residents(), new_request_id()
-        call = self._start(rpc, _sent(rpc), self._session.stream_attempts(timeout_s), request_id)
-        try:
-            call.initial_metadata()  # waits until the server has begun to watch
-            yield _events(rpc, call, request_id)
-        finally:
-            call.cancel()
+        with self._caller.watch(calls.watch_residents(), timeout_s) as events:
+            yield events
 
     # The server itself.
 
     def health(self, service: str = "", *, timeout_s: float | None = None) -> Health:
         """Whether a service (a full name; "" is liveness) can serve."""
         try:
-            return self._ask(calls.health(service), timeout_s)
+            return self._caller.ask(calls.health(service), timeout_s)
         except NotFound:
             return calls.unknown_service(service)
 
     def voice_health(self, voice_id: str, *, timeout_s: float | None = None) -> Health:
         """Whether one voice can speak."""
         return self.health(calls.VOICE_SERVICE + voice_id, timeout_s=timeout_s)
-
-    # How.
-
-    def _start(self, rpc: Rpc[Any], sent: Message | Feed, attempts: Attempts, request_id: str) -> Any:
-        method = getattr(self._stubs[rpc.service], rpc.method)
-        return method(sent, timeout=attempts.left_s(), metadata=self._session.headers(rpc.metadata, request_id))
-
-    def _ask(self, rpc: Rpc[T], timeout_s: float | None, request_id: str = "") -> T:
-        return self._try(rpc, self._session.attempts(timeout_s), request_id or new_request_id())
-
-    def _try(self, rpc: Rpc[T], attempts: Attempts, request_id: str) -> T:
-        while True:
-            sent = _sent(rpc)
-            try:
-                return rpc.read(self._start(rpc, sent, attempts, request_id))
-            except grpc.RpcError as failed:
-                _check(sent)
-                error = from_rpc_error(failed, request_id)
-                pause_s = attempts.pause_s(error, idempotent=rpc.idempotent)
-                if pause_s is None:
-                    raise error from failed
-            self._sleep(pause_s)
-
-    def _listen(
-        self, rpc: Rpc[Sequence[SpeechEvent]], timeout_s: float | None, request_id: str
-    ) -> Generator[SpeechEvent, None, None]:
-        attempts = self._session.stream_attempts(timeout_s)
-        while True:
-            opening = Opening()
-            call = self._start(rpc, _sent(rpc), attempts, request_id)
-            try:
-                for event in _events(rpc, call, request_id):
-                    yield from opening.admit(event)
-                yield from opening.rest()
-            except VoxswapError as error:
-                pause_s = None if opening.heard else attempts.pause_s(error, idempotent=rpc.idempotent)
-                if pause_s is None:
-                    raise
-            else:
-                return
-            finally:
-                call.cancel()
-            self._sleep(pause_s)
-
-
-def _sent(rpc: Rpc[Any]) -> Message | Feed:
-    return Feed(rpc.message()) if callable(rpc.message) else rpc.message
-
-
-def _check(sent: Message | Feed) -> None:
-    if isinstance(sent, Feed):
-        sent.check()
-
-
-def _events(rpc: Rpc[Sequence[T]], call: Any, request_id: str) -> Iterator[T]:
-    """What a stream answers."""
-    try:
-        for response in call:
-            yield from rpc.read(response)
-    except grpc.RpcError as failed:
-        raise from_rpc_error(failed, request_id) from failed
