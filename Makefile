@@ -81,8 +81,8 @@ bench: setup
 	$@/bin/pip install --quiet --requirement $<
 	touch $@
 
-peers: setup .peers/cpufast
-	OMP_NUM_THREADS=1 $(BIN)/python -m bench.peers .peers/cpufast --to docs/benchmarks
+peers: setup .peers/cpufast .peers/genie
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.peers cpufast=.peers/cpufast genie=.peers/genie --to docs/benchmarks
 
 screenshots: setup
 	$(BIN)/python bench/screenshots.py docs/images

@@ -1,69 +1,96 @@
-"""Measures ours beside another server of the same models, on the same checkpoints, phones and lengths, in one run.
+"""Measures ours beside other servers of the same models, on the same checkpoints, phones and lengths, in one run.
 
-    make peers                                  # sets the peer up in an environment of its own, and measures
-    python -m bench.peers .peers/cpufast        # measures only
+    make peers                                                      # sets the peers up, measures, writes the report
+    python -m bench.peers cpufast=.peers/cpufast genie=.peers/genie --to docs/benchmarks
+    python -m bench.peers .peers/cpufast --rounds 2                 # one of them, printed only
 
-The peer is gpt-sovits-cpufast, a fork of GPT-SoVITS for CPUs that installs from PyPI.
+Each peer is a package of PyPI in an environment of its own: see `rivals.py`. One that cannot do the work is reported
+with what it said, and the others are measured.
 """
 
 import argparse
-import json
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 
 from bench.peers import compare
-from bench.peers.material import Material, prepare
+from bench.peers.material import TOKENS, Material, prepare
 from bench.peers.ours import ours
-from bench.peers.process import Peer
+from bench.peers.process import Peer, PeerFailed
+from bench.peers.rivals import RIVALS, Rival
+from bench.peers.written import write
 from voxswap_server.bench import machine
-from voxswap_server.bench.report import Report, as_json, markdown
-
-WORKER = Path(__file__).with_name("cpufast_worker.py")
+from voxswap_server.bench.report import Report
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("environment", type=Path, help="the peer's virtual environment")
+    parser.add_argument(
+        "peers", nargs="+", metavar="NAME=ENVIRONMENT", help=f"virtual environments; names: {', '.join(RIVALS)}"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1, help="of the networks, on either side")
-    parser.add_argument("--to", type=Path, help="also write peers.md and peers.json into this folder")
+    parser.add_argument("--to", type=Path, help="also write peers.md, peers.json and peers.png into this folder")
     arguments = parser.parse_args()
+    environments = dict(named(one) for one in arguments.peers)
     torch.set_num_threads(arguments.threads)
-    before, rows = machine.load(), []
-    with tempfile.TemporaryDirectory(prefix="voxswap-peers-") as folder:
+    before, rows, told = machine.load(), [], {}
+    with tempfile.TemporaryDirectory(prefix="voxswap-peers-") as folder, ExitStack() as stack:
         material = prepare(Path(folder))
-        python = arguments.environment.absolute() / "bin" / "python"
-        with (
-            Peer(python, WORKER, Path(folder) / "peer", arguments.threads) as peer,
-            ours(material, arguments.threads) as exact,
-            ours(material, arguments.threads, engine={"int8_voices": ["peer"]}) as int8,
-        ):
-            versions = peer.ask("open", **_given(material))
-            for found in compare.measure(exact, int8, peer, arguments.rounds):
-                rows.append(found)
-                print(" | ".join(found[0].cells()), flush=True)
+        exact = stack.enter_context(ours(material, arguments.threads))
+        int8 = stack.enter_context(ours(material, arguments.threads, engine={"int8_voices": ["peer"]}))
+        for name, environment in environments.items():
+            python = environment.absolute() / "bin" / "python"
+            rival, told[name] = RIVALS[name], "nothing: it could not be measured"
+            try:
+                with Peer(python, rival.worker, Path(folder) / name, arguments.threads) as peer:
+                    opened = peer.ask("open", **_given(material))
+                    told[name] = _told(rival, opened)
+                    prompt_tokens = int(opened["prompt_tokens"])
+                    for found in compare.measure(exact, int8, peer, rival, prompt_tokens, arguments.rounds):
+                        rows.append(found)
+                        print(" | ".join(found[0].cells()), flush=True)
+            except (OSError, PeerFailed) as error:
+                told[name] += f"; stopped: {error}"
+                print(f"{rival.package}: {error}", file=sys.stderr)
     conditions = machine.description(arguments.threads) | {
-        "peer": f"gpt-sovits-cpufast 0.1.0, torch {versions['torch']}",
+        **{f"peer {name}": words for name, words in told.items()},
         "run": f"{arguments.rounds} interleaved rounds, seeded full-size v2 voice, CPU seconds of the whole process",
         "load average": f"{before} before, {machine.load()} after",
     }
-    report = Report(conditions, tuple(row for row, _ in rows))
     if arguments.to:
-        arguments.to.mkdir(parents=True, exist_ok=True)
-        (arguments.to / "peers.md").write_text(markdown(report, compare.TITLES), "utf-8")
-        content = json.loads(as_json(report)) | {"wall_clock": compare.walls(rows)}
-        (arguments.to / "peers.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    return 0
+        for path in write(arguments.to, Report(conditions, tuple(row for row, _ in rows)), rows):
+            print(f"wrote {path}")
+    return 1 if any("stopped" in words for words in told.values()) else 0
+
+
+def named(said: str) -> tuple[str, Path]:
+    """NAME=ENVIRONMENT; without a name it is that of the first peer.
+
+    Raises:
+        SystemExit: there is no such peer; the message has the choices.
+    """
+    name, separator, path = said.partition("=")
+    if not separator:
+        return next(iter(RIVALS)), Path(said)
+    if name not in RIVALS:
+        raise SystemExit(f"there is no peer {name!r}; choices: {', '.join(RIVALS)}")
+    return name, Path(path)
+
+
+def _told(rival: Rival, opened: dict[str, object]) -> str:
+    runtime = f"{rival.runtime} {opened[rival.runtime]}"
+    return f"{rival.package} {opened['version']}, {runtime}; prompt of {opened['prompt_tokens']} tokens on either side"
 
 
 def _given(material: Material) -> dict[str, object]:
     places = {name: str(getattr(material, name)) for name in ("t2s", "sovits", "pretrained", "clip")}
-    return places | {"phones": material.phones, "prompt_phones": material.prompt_phones}
+    return places | {"phones": material.phones, "prompt_phones": material.prompt_phones, "tokens": TOKENS}
 
 
 if __name__ == "__main__":

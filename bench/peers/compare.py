@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from bench.peers.ours import Ours, Took
 from bench.peers.process import Peer
+from bench.peers.rivals import Rival
 from voxswap_server.bench.report import Reference, Row
 from voxswap_server.bench.timing import Sample, interleaved
 
-T2S_ROWS: Final = (1, 4, 8)
 T2S_TOKENS: Final = 60
 DECODED_TOKENS: Final = 75
 TITLES: Final = {
@@ -48,45 +48,51 @@ def asked(peer: Peer, work: str, part: str = "all", **given: Any) -> Took:
     return Took(**peer.ask(work, **given)[part])
 
 
-def measure(exact: Ours, int8: Ours, peer: Peer, rounds: int) -> Iterator[tuple[Row, list[float]]]:
+def measure(
+    exact: Ours, int8: Ours, peer: Peer, rival: Rival, prompt_tokens: int, rounds: int
+) -> Iterator[tuple[Row, list[float]]]:
     """Rows with the wall-clock seconds of their rounds.
 
     Args:
         exact: our engine as it is by default.
         int8: ours with T2S weights in 8 bits.
         peer: has opened the same voice.
+        rival: what the peer can do.
+        prompt_tokens: as many as the peer says that the clip has.
         rounds: how many count.
     """
-    for rows in T2S_ROWS:
+    name = rival.package
+    for rows in rival.rows:
         loops = {
-            f"peer, {loop} loop": partial(asked, peer, "t2s", rows=rows, tokens=T2S_TOKENS, loop=loop)
-            for loop in ("batch", "naive")
+            f"{name}, {loop} loop": partial(asked, peer, "t2s", rows=rows, tokens=T2S_TOKENS, loop=loop)
+            for loop in rival.loops
         }
-        work = {"exact": partial(exact.t2s, rows, T2S_TOKENS), "int8": partial(int8.t2s, rows, T2S_TOKENS)}
+        sides = {"exact": exact, "int8": int8}
+        work = {kind: partial(side.t2s, rows, T2S_TOKENS, prompt_tokens) for kind, side in sides.items()}
         yield from _compared("t2s", f"{rows} row{'s' if rows > 1 else ''}", work, loops, rounds)
     yield from _compared(
         "decoder",
         "",
         {"exact": partial(exact.decode, DECODED_TOKENS)},
-        {"peer": partial(asked, peer, "decode", tokens=DECODED_TOKENS)},
+        {name: partial(asked, peer, "decode", tokens=DECODED_TOKENS)},
         rounds,
     )
     yield from _compared(
         "requests",
         "",
-        {name: lambda side=side: side.request(exact=True)[1] for name, side in (("exact", exact), ("int8", int8))},
-        {"peer": partial(asked, peer, "request", mode="whole")},
+        {kind: lambda side=side: side.request(exact=True)[1] for kind, side in (("exact", exact), ("int8", int8))},
+        {name: partial(asked, peer, "request", mode="whole")},
         rounds,
     )
-    modes = {"peer's sentences": "sentence", "peer's stream": "stream", "peer's fastest stream": "fast stream"}
+    modes = {f"{name}, {what}": mode for what, mode in rival.modes.items()}
     yield from _compared(
         "first audio",
         "",
-        {name: lambda side=side: side.request(exact=False)[0] for name, side in (("exact", exact), ("int8", int8))},
-        {name: partial(asked, peer, "request", "first", mode=mode) for name, mode in modes.items()},
+        {kind: lambda side=side: side.request(exact=False)[0] for kind, side in (("exact", exact), ("int8", int8))},
+        {what: partial(asked, peer, "request", "first", mode=mode) for what, mode in modes.items()},
         rounds,
     )
-    yield from _compared("swap", "", {"lease": exact.switch}, {"peer": partial(asked, peer, "switch")}, rounds)
+    yield from _compared("swap", "", {"lease": exact.switch}, {name: partial(asked, peer, "switch")}, rounds)
 
 
 def _compared(

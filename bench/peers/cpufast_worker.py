@@ -11,6 +11,7 @@ import site
 import sys
 import time
 from contextlib import redirect_stdout
+from importlib.metadata import version
 from pathlib import Path
 
 PACKAGES = Path(site.getsitepackages()[0])
@@ -18,6 +19,9 @@ sys.path[:0] = [str(PACKAGES / "GPT_SoVITS"), str(PACKAGES)]
 
 import torch  # noqa: E402
 
+TOKENS_PER_S = 25
+PAUSE_S = 0.5
+"""The most that may follow an utterance."""
 STREAMS = {
     "sentence": {"return_fragment": True},
     "stream": {"streaming_mode": True, "parallel_infer": False},
@@ -30,7 +34,7 @@ class Worker:
     def __init__(self):
         self.tts = None
 
-    def open(self, t2s, sovits, pretrained, clip, phones, prompt_phones):
+    def open(self, t2s, sovits, pretrained, clip, phones, prompt_phones, tokens):
         from TTS_infer_pack.TTS import TTS, TTS_Config
 
         class English(TTS):
@@ -46,8 +50,11 @@ class Worker:
         front = self.tts.text_preprocessor
         front.segment_and_extract_feature_for_text = self._features
         front.segment_and_extract_feature_for_text_with_phone_units = lambda *args: (*self._features(*args), [])
-        self.request(mode="whole")
-        return {"torch": torch.__version__}
+        heard = self.request(mode="whole")
+        if abs(heard["audio_s"] - tokens / TOKENS_PER_S) > PAUSE_S:
+            raise ValueError(f"it spoke for {heard['audio_s']:.2f} s, not for {tokens} tokens")
+        prompt = self.tts.prompt_cache["prompt_semantic"]
+        return {"version": version("gpt-sovits-cpufast"), "torch": torch.__version__, "prompt_tokens": len(prompt)}
 
     def _features(self, text, _language, _version):
         phones = self.prompt_phones if text.startswith("prompt") else self.phones

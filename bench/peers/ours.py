@@ -20,9 +20,6 @@ from voxswap_server.nn.noise import PhiloxNoise
 from voxswap_server.nn.sampling import SamplerState, Sampling, draw
 from voxswap_server.nn.t2s import PrefillRow
 
-PROMPT_TOKENS = 131
-"""As many as the clip has."""
-
 
 @dataclass(frozen=True, slots=True)
 class Took:
@@ -51,13 +48,19 @@ class Ours:
         self._material = material
 
     @torch.inference_mode()
-    def t2s(self, rows: int, tokens: int) -> Took:
-        """Prefill and so many tokens of each row, drawn as a request draws them."""
+    def t2s(self, rows: int, tokens: int, prompt_tokens: int) -> Took:
+        """Prefill and so many tokens of each row, drawn as a request draws them.
+
+        Args:
+            rows: in one batch.
+            tokens: of each.
+            prompt_tokens: before them, in each.
+        """
         net = self._voice.t2s
         phones = torch.tensor(self._material.prompt_phones + self._material.phones)
-        prompt = torch.arange(PROMPT_TOKENS) % (net.config.vocab_size - 1)
+        prompt = torch.arange(prompt_tokens) % (net.config.vocab_size - 1)
         sampling = Sampling(top_k=5, top_p=1.0, temperature=1.0, repetition_penalty=1.35)
-        caches = [net.new_cache(phones.numel() + PROMPT_TOKENS, tokens) for _ in range(rows)]
+        caches = [net.new_cache(phones.numel() + prompt_tokens, tokens) for _ in range(rows)]
         states = [SamplerState.from_prompt(prompt, net.config.vocab_size) for _ in range(rows)]
         noises = [PhiloxNoise(1, row) for row in range(rows)]
         watch = Watch()

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from voxswap_server.app import Engine, build_engine
 from voxswap_server.engine.device import DeviceConfig
 from voxswap_server.metrics import Metrics
-from voxswap_server.settings import Settings
+from voxswap_server.settings import Settings, VoicesConfig
 
 T = TypeVar("T")
 
@@ -34,7 +34,8 @@ class Driven:
 @contextmanager
 def engine_over(store: Path, threads: int, **changes: Any) -> Iterator[Driven]:
     """An engine over a store, on the CPU, all else as the settings say; `changes` are sections of them."""
-    settings = Settings(store=store, device=DeviceConfig("cpu", threads=threads), **changes)
+    usual: dict[str, Any] = {"voices": VoicesConfig(built_in=False)}
+    settings = Settings(store=store, device=DeviceConfig("cpu", threads=threads), **usual | changes)
     building = build_engine(settings, Metrics(CollectorRegistry()))
     with asyncio.Runner() as runner:
         engine = runner.run(building.__aenter__())

@@ -1,0 +1,48 @@
+"""The servers that ours is measured beside, and what each of them can do.
+
+Knows nothing of processes or of ours.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """One peer."""
+
+    package: str
+    """As PyPI calls it."""
+    worker: Path
+    """Runs in its environment."""
+    runtime: str
+    """The package that computes: its version is told too."""
+    rows: tuple[int, ...]
+    """Batches of T2S that it can do."""
+    loops: tuple[str, ...]
+    """Its ways to draw tokens."""
+    modes: Mapping[str, str]
+    """How it can stream: what the report calls it -> its worker's mode."""
+
+
+_HERE: Final = Path(__file__).parent
+RIVALS: Final[Mapping[str, Rival]] = {
+    "cpufast": Rival(
+        "gpt-sovits-cpufast",
+        _HERE / "cpufast_worker.py",
+        "torch",
+        rows=(1, 4, 8),
+        loops=("batch", "naive"),
+        modes={"sentences": "sentence", "stream": "stream", "fastest stream": "fast stream"},
+    ),
+    "genie": Rival(
+        "genie-tts",
+        _HERE / "genie_worker.py",
+        "onnxruntime",
+        rows=(1,),
+        loops=("its",),
+        modes={"sentences": "sentence"},
+    ),
+}
