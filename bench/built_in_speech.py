@@ -71,14 +71,21 @@ class BuiltIn:
         self.voices: dict[str, tuple[Path, str]] = {
             voice.id: (folder / "references" / voice.reference, voice.transcript) for voice in table.voices
         }
+        self._prompts = {voice.id: torch.tensor(voice.prompt_tokens) for voice in table.voices if voice.prompt_tokens}
+
+    def voice(self, voice_id: str) -> Reference:
+        """As the importer stores it."""
+        return self.reference(*self.voices[voice_id], self._prompts.get(voice_id))
 
     @torch.inference_mode()
-    def reference(self, clip: Path, transcript: str) -> Reference:
+    def reference(self, clip: Path, transcript: str, tokens: Tensor | None = None) -> Reference:
+        """A clip as reference; `tokens`: what is said in it, where that is known."""
         samples, rate_hz = soundfile.read(clip, dtype="float32", always_2d=True)
         features = encode_reference(samples, rate_hz, spec_of(VERSION), content=self._content.features)
         if features.content is None:
             raise ValueError(f"{clip.name} was encoded without its content")
-        tokens = self._decoder.prompt_tokens(features.content)
+        if tokens is None:
+            tokens = self._decoder.prompt_tokens(features.content)
         phones = torch.tensor(self._frontend.prompt(transcript, "en", VERSION).phones)
         return Reference(phones, tokens, self._decoder.conditioning([features], tokens, phones))
 

@@ -97,8 +97,8 @@ def speak_all(built_in: BuiltIn, judges: Judges, sentences: Sequence[str], keep:
     keep.mkdir(parents=True, exist_ok=True)
     clips = {voice: clip for voice, (clip, _) in built_in.voices.items()}
     teachers = [judges.speakers(_read(clip)) for clip in clips.values()]
-    for voice, (clip, transcript) in built_in.voices.items():
-        reference = built_in.reference(clip, transcript)
+    for voice in clips:
+        reference = built_in.voice(voice)
         for number, text in enumerate(sentences):
             spoken = built_in.speak(text, reference, seed=number)
             soundfile.write(keep / f"{voice}_{number:02d}.flac", spoken.samples, spoken.rate_hz)
@@ -125,7 +125,7 @@ def clip_gain(built_in: BuiltIn, judges: Judges, clips: Sequence[Path], sentence
     Beside each clip lies its transcript, `NAME.txt`. Compared with the mean over the built-in voices.
     """
     gains = []
-    usual = [built_in.reference(clip, transcript) for clip, transcript in built_in.voices.values()]
+    usual = [built_in.voice(voice) for voice in built_in.voices]
     for clip in clips:
         speaker, _ = judges.speakers(_read(clip))
         own = built_in.reference(clip, clip.with_suffix(".txt").read_text("utf-8").strip())

@@ -7,15 +7,20 @@ are what the package holds. Knows nothing of networks.
 
 import hashlib
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+import torch
+from pydantic import Field
+from torch import Tensor
 
 from voxswap_server.domain import Language, Prompt
 from voxswap_server.errors import RequestError
 from voxswap_store.asset_importer import find_assets, import_assets
 from voxswap_store.assets import asset_state
 from voxswap_store.catalogue import Catalogue, VoiceEntry
+from voxswap_store.converted import Converted
 from voxswap_store.files import exclusive, hash_file, replace_file
 from voxswap_store.importer import EncodePrompt, ImportRequest, import_voice
 from voxswap_store.manifest import Defaults, FileName, Line, Strict, Text, VoiceId
@@ -37,6 +42,8 @@ class BuiltInVoice(Strict):
     reference: FileName
     """File in `references/`."""
     transcript: Text
+    prompt_tokens: tuple[Annotated[int, Field(ge=0, lt=1024)], ...] = ()
+    """What is said in it, as whoever made it planned it; without them the content encoder listens."""
 
 
 class BuiltInVoices(Strict):
@@ -103,10 +110,22 @@ def install_built_in(
             return
         for voice in table.voices:
             progress(voice.id)
-            import_voice(_request(folder, table, voice), root, encode_prompt=encode_prompt)
+            import_voice(_request(folder, table, voice), root, encode_prompt=_told(encode_prompt, voice.prompt_tokens))
         for voice_id in set(catalogue.ids()) - wanted:
             catalogue.delete(voice_id)
         replace_file(stamp, address.encode())
+
+
+def _told(encode_prompt: EncodePrompt, tokens: tuple[int, ...]) -> EncodePrompt:
+    """Where the tokens of a prompt are known, they are taken; all else is encoded."""
+
+    def encode(prompt: Prompt, version: str, decoder: Converted) -> Mapping[str, Tensor]:
+        encoded = dict(encode_prompt(prompt, version, decoder))
+        if tokens:
+            encoded["tokens"] = torch.tensor(tokens)
+        return encoded
+
+    return encode
 
 
 def read_table(folder: Path) -> BuiltInVoices:

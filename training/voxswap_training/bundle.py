@@ -5,6 +5,7 @@ parts come from, not how they were trained.
 """
 
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from voxswap_training.sovits import SovitsShape
 from voxswap_training.train_acoustic import Acoustic
 from voxswap_training.train_content import Listener, content_projection
 from voxswap_training.train_t2s import load
-from voxswap_training.voices import DESCRIPTIONS, TRANSCRIPTS
+from voxswap_training.voices import DESCRIPTIONS, TRANSCRIPTS, read_prompts
 
 _SAMPLING: Final = {"top_k": 5, "top_p": 1.0, "temperature": 0.7, "repetition_penalty": 1.0}
 """The codes of a steady sound repeat, so repetition must cost nothing."""
@@ -49,7 +50,7 @@ def write_bundle(t2s: Path, decoder: Path, content: Path, codebook: Codebook, re
     (folder / "references").mkdir(exist_ok=True)
     for voice in TRANSCRIPTS:
         shutil.copyfile(references / f"{voice}.flac", folder / "references" / f"{voice}.flac")
-    (folder / "voices.toml").write_text(_table(), "utf-8")
+    (folder / "voices.toml").write_text(_table(read_prompts(references)), "utf-8")
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def _read(file: Path) -> dict[str, Any]:
     return kept
 
 
-def _table() -> str:
+def _table(prompts: Mapping[str, Sequence[int]]) -> str:
     lines = [f'licence = "{_LICENCE}"', f'consent = "{_CONSENT}"', ""]
     lines += ["[sampling]", *(f"{name} = {value}" for name, value in _SAMPLING.items())]
     for voice, transcript in TRANSCRIPTS.items():
@@ -65,4 +66,5 @@ def _table() -> str:
         fields = {"id": voice, "name": name, "description": description}
         fields |= {"reference": f"{voice}.flac", "transcript": transcript}
         lines += ["", "[[voices]]", *(f'{key} = "{value}"' for key, value in fields.items())]
+        lines += [f"prompt_tokens = {list(prompts[voice])}"]
     return "\n".join(lines) + "\n"

@@ -193,6 +193,7 @@ def _references(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     stage = stages.add_parser("references", help="one clip of each built-in voice")
     stage.add_argument("--teacher", type=Path, required=True)
     stage.add_argument("--packs", type=Path, required=True)
+    stage.add_argument("--codebook", type=Path, required=True)
     stage.add_argument("--out", type=Path, required=True, help="folder")
     stage.add_argument("--sentences", type=Path, help="speak these instead, one a line, each in every voice")
     stage.add_argument("--count", type=int, default=12, help="of the sentences, so many")
@@ -200,6 +201,7 @@ def _references(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def _run_references(options: argparse.Namespace) -> None:
+    from voxswap_training.codes import Codebook
     from voxswap_training.references import write_references, write_sentences
     from voxswap_training.teacher import Teacher
 
@@ -208,4 +210,4 @@ def _run_references(options: argparse.Namespace) -> None:
         sentences = [line for line in options.sentences.read_text("utf-8").splitlines() if line]
         write_sentences(teacher, sentences[: options.count], options.out)
     else:
-        write_references(teacher, options.out)
+        write_references(teacher, Codebook.load(options.codebook), options.out)

@@ -8,6 +8,7 @@ import pytest
 import soxr
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 from voxswap_server.audio.decode import decode
 from voxswap_server.cli.storing import prompt_import
@@ -19,6 +20,7 @@ from voxswap_server.nn.ecapa import SpeakerEncoder
 from voxswap_store.asset_importer import find_assets, import_assets
 from voxswap_store.assets import CONTENT_ENCODERS, asset_directory, asset_state, content_encoder
 from voxswap_store.built_in import (
+    TABLE,
     TAG,
     built_in_root,
     catalogue_of,
@@ -89,6 +91,27 @@ def test_a_new_release_brings_others_and_takes_away(store: Path, tmp_path: Path)
     assert catalogue.ids() == ("coral", "slate")
     assert catalogue.get("slate").manifest.origin != old
     assert asset_state(store, "hubert_small").manifest != encoder
+
+
+def test_tokens_that_the_table_knows_are_taken_and_all_else_is_heard(
+    folder: Path, installed: Path, tmp_path: Path
+) -> None:
+    told = Path(shutil.copytree(folder, tmp_path / "told"))
+    table = (told / TABLE).read_text("utf-8")
+    (told / TABLE).write_text(f"{table}prompt_tokens = [3, 1, 2]\n", "utf-8")  # of the last row
+    install(told, tmp_path / "store")
+
+    def prompt(store: Path, voice_id: str) -> dict[str, torch.Tensor]:
+        entry = catalogue_of(store, built_in=True).get(voice_id)
+        assert entry.manifest.files.prompt is not None
+        return load_file(entry.path(entry.manifest.files.prompt))
+
+    assert prompt(tmp_path / "store", "slate")["tokens"].tolist() == [3, 1, 2]
+    assert torch.equal(prompt(tmp_path / "store", "slate")["speaker"], prompt(installed, "slate")["speaker"])
+    assert torch.equal(prompt(tmp_path / "store", "amber")["tokens"], prompt(installed, "amber")["tokens"])
+    (told / TABLE).write_text(f"{table}prompt_tokens = [1024]\n", "utf-8")
+    with pytest.raises(RequestError, match="less than 1024"):
+        install(told, tmp_path / "store")
 
 
 def test_what_is_missing_or_broken_is_brought_back(folder: Path, store: Path) -> None:
