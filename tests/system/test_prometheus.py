@@ -12,7 +12,7 @@ import yaml
 
 from tests.fixtures.certificates import Authority
 from tests.fixtures.prometheus import prometheus, until
-from voxswap_client import AsyncClient, AudioChunk, SpeechOptions, SwitchVoice, Text, VoxswapError
+from voxswap_client import AsyncClient, AudioChunk, SpeechOptions, VoiceChanged, VoxswapError
 from voxswap_server.app import running
 from voxswap_server.auth.keys import create_key
 from voxswap_server.demo.tiny import speech_clip
@@ -67,11 +67,16 @@ async def say(client: AsyncClient, voice: str) -> None:
         pass
 
 
-async def switching():
-    """What goes into a live stream that changes its voice."""
-    yield Text("Good morning to all of you. ")
-    yield SwitchVoice("slate")
-    yield Text("How are you today?")
+async def change_voice(client: AsyncClient) -> None:
+    """A live stream that changes its voice; its text is not at its end before that was heard."""
+    async with client.live("amber", OPTIONS) as session:
+        session.say("Good morning to all of you. ")
+        session.flush()
+        session.switch("slate")
+        async for event in session:
+            if isinstance(event, VoiceChanged):
+                session.say("How are you today?")
+                session.end()
 
 
 async def traffic(client: AsyncClient) -> None:
@@ -79,8 +84,7 @@ async def traffic(client: AsyncClient) -> None:
     for voice in ("amber", "coral", "amber", "slate"):
         await say(client, voice)
     await asyncio.gather(*(say(client, voice) for voice in ("amber", "slate", "coral")))
-    async for _ in client.live_events(switching(), "amber", OPTIONS):
-        pass
+    await change_voice(client)
     async with aclosing(client.stream(TEXT * 4, "amber", OPTIONS)) as stream:
         async for event in stream:
             if isinstance(event, AudioChunk):

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from tests.fixtures.engines import asking, engine_over, hear
 from tests.fixtures.live import LiveEars, hear_live, live_config
 from voxswap_server.app import Engine
-from voxswap_server.domain import AudioChunk, AudioFormat, Notice, StreamStarted, SynthesisDone
+from voxswap_server.domain import AudioChunk, AudioFormat, Notice, StreamStarted, SynthesisDone, TimestampKind
 from voxswap_server.domain_live import (
     CancelUtterance,
     Flush,
@@ -65,21 +65,26 @@ async def test_each_sentence_sounds_as_a_request_with_its_own_seed(engine: Engin
 
 
 async def test_a_switch_at_the_next_sentence_is_exact_to_the_sample(engine: Engine) -> None:
-    await engine.residency.load_voice("slate")
     ears = LiveEars()
-    listening = asyncio.create_task(ears.listen(engine.live, live_config("amber", max_ahead_s=0.5)))
-    ears.say(LiveText(ONE + TWO), Flush())
+    config = live_config("amber", max_ahead_s=0.5, timestamps=frozenset({TimestampKind.WORD}))
+    listening = asyncio.create_task(ears.listen(engine.live, config))
+    ears.say(LiveText(ONE))
+    ears.say(Flush())
     await ears.heard(lambda ears: ears.samples > 0)
-    ears.say(SwitchVoice("slate"))
-    ears.end()
     ears.follow()
+    said = await ears.switched(SwitchVoice("slate"), ONE, 1)
+    ears.end()
     await listening
     (changed,) = ears.of(VoiceChanged)
     at = ears.events.index(changed)
     assert sum(event.samples for event in ears.events[:at] if isinstance(event, AudioChunk)) == changed.start_sample
-    first, second = await alone(engine, "amber", ONE, seed=7), await alone(engine, "slate", TWO, seed=8)
-    assert changed.start_sample == first.size
-    assert (ears.pcm == np.concatenate([first, second])).all()
+    old, new = [
+        [await alone(engine, voice, ONE, seed=7 + number) for number in range(said)] for voice in ("amber", "slate")
+    ]
+    ends = [0, *np.cumsum([sentence.size for sentence in old])]
+    assert changed.start_sample in ends[1:]
+    spoken = ends.index(changed.start_sample)
+    assert (ears.pcm == np.concatenate([*old[:spoken], *new[spoken:]])).all()
     assert nothing_is_leased(engine)
 
 
@@ -102,7 +107,7 @@ async def test_a_barge_in_frees_the_slot_and_the_stream_lives_on(engine: Engine)
     ears = LiveEars()
     listening = asyncio.create_task(ears.listen(engine.live, live_config("amber", max_ahead_s=0.2)))
     ears.say(LiveText(ONE * 20))
-    await ears.heard(lambda ears: ears.samples > 0)
+    await ears.heard(lambda ears: ears.samples >= 3000)
     ears.say(Playhead(3000), CancelUtterance())
     await ears.heard(lambda ears: bool(ears.of(UtteranceCancelled)))
     (cancelled,) = ears.of(UtteranceCancelled)
@@ -187,6 +192,9 @@ async def test_there_are_only_so_many_streams(tiny_store: Path) -> None:
         assert registry.get_sample_value("voxswap_live_streams_running") == 1
         with pytest.raises(Overloaded):
             await hear_live(engine.live, live_config("amber"), LiveText(ONE))
+        ears.say(SwitchVoice("nobody"))
+        await ears.heard(lambda ears: bool(ears.of(Notice)))
+        assert registry.get_sample_value("voxswap_notices_total", {"code": "VOICE_NOT_FOUND"}) == 1
         ears.end()
         await listening
         assert registry.get_sample_value("voxswap_live_streams_running") == 0

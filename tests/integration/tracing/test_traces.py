@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from voxswap_client import (
     AsyncClient,
     AudioChunk,
+    Flush,
     SpeechOptions,
     SwitchVoice,
     Text,
@@ -105,26 +106,33 @@ async def test_a_stream_over_grpc_has_a_span_for_each_of_its_stages(tiny_store):
     assert f'trace_id="{TRACE}"' in generate_latest(made.registry).decode()
 
 
-async def switching():
+async def switching(changed: asyncio.Event):
+    """Text on both sides of a change of voice: the text must not be at its end before the new voice is there."""
     yield Text("Good morning to all of you. ")
+    yield Flush()
     yield SwitchVoice("slate")
+    await changed.wait()
     yield Text("How are you today?")
 
 
 async def test_a_live_stream_is_one_span_with_the_stages_of_all_its_sentences(tiny_store):
+    events, changed = [], asyncio.Event()
     async with traced(tiny_store) as made, AsyncClient(made.address, metadata=[CALLER]) as client:
-        events = [event async for event in client.live_events(switching(), "amber", OPTIONS)]
+        async for event in client.live_events(switching(changed), "amber", OPTIONS):
+            events.append(event)
+            if isinstance(event, VoiceChanged):
+                changed.set()
     spans = await made.spans()
     root = of(spans, "voxswap.v1.SpeechService/StreamingSynthesize")
     mine = [span for span in spans if span.parent and span.parent.span_id == root.context.span_id]
     assert {trace_id(span) for span in (root, *mine)} == {TRACE}
     assert {span.attributes["voice"] for span in mine if span.name == "load"} == {"amber", "slate"}
-    # Two sentences, and once more the second if the old voice had begun it when the switch came.
+    # Two sentences, and once more the first if the old voice had begun it, unheard, when the new one came.
     assert sum(span.name == "t2s" for span in mine) in (2, 3)
     assert all(span.end_time <= root.end_time for span in mine)
-    (changed,) = [event for event in events if isinstance(event, VoiceChanged)]
+    (change,) = [event for event in events if isinstance(event, VoiceChanged)]
     heard = {event.name: event.attributes for event in root.events}
-    assert heard["voice changed"] == {"voice": "slate", "sample": changed.start_sample}
+    assert heard["voice changed"] == {"voice": "slate", "sample": change.start_sample}
     assert "first audio" in heard
 
 
