@@ -17,6 +17,8 @@ from voxswap_server.settings import Settings
 pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="module")]
 
 LINE = "Good evening to all of you. Here is the news."
+LONG = f"{LINE} And this is the weather. It rains here. It will rain there. It may snow at night. Good night to all."
+VOICES = ("amber", "coral", "onyx", "slate")
 PATIENCE_MS = 60_000
 
 
@@ -33,6 +35,8 @@ def settings_of(store: Path, **sections) -> Settings:
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def server(tiny_store: Path) -> AsyncIterator[Running]:
     async with running(settings_of(tiny_store)) as server:
+        for voice in VOICES:
+            await server.engine.residency.load_voice(voice)  # none of the tests is about waiting for a voice
         yield server
 
 
@@ -42,10 +46,10 @@ def chromium(debian_binary) -> str:
 
 
 @asynccontextmanager
-async def panel(chromium: str, server: Running, session: str, *, sound: bool = False) -> AsyncIterator[Page]:
-    """A panel that is connected; with sound, it plays."""
+async def panel(chromium: str, server: Running, session: str, *, sound: bool = False, **context) -> AsyncIterator[Page]:
+    """A panel that is connected; with sound, it plays. `context` as of `browser_page`."""
     expect.set_options(timeout=PATIENCE_MS)
-    async with browser_page(chromium) as page:
+    async with browser_page(chromium, **context) as page:
         page.set_default_timeout(PATIENCE_MS)
         await page.goto(f"{server.http.url}/?session={session}")
         await expect(page.locator(".tile")).to_have_count(4)
@@ -68,6 +72,16 @@ async def counts(page: Page) -> dict[str, int]:
     return found
 
 
+async def played_all(page: Page) -> int:
+    """Waits until all that was sent was played, and nothing more; how much that was."""
+    await page.wait_for_function(
+        "voxswap.player.received > 0 && voxswap.player.counts.played >= voxswap.player.received"
+    )
+    found = await counts(page)
+    assert found["played"] == found["received"]
+    return found["played"]
+
+
 async def settled(page: Page) -> dict[str, int]:
     """The counts when nothing is played any more: two reports that say the same."""
     before = None
@@ -87,9 +101,7 @@ async def test_every_sample_that_is_sent_is_played(chromium, server):
         await say(page, LINE)
         await expect(page.locator("#caption")).to_contain_text("Here is the news.")
         await expect(page.locator("#lines .line")).to_have_count(0)
-        found = await settled(page)
-    assert found["received"] > 48_000
-    assert found["played"] == found["received"]
+        assert await played_all(page) > 48_000
 
 
 async def test_the_audio_thread_plays_what_it_is_given_bit_for_bit(chromium, server):
@@ -130,7 +142,7 @@ async def test_a_cut_begins_the_sentence_anew_in_the_other_voice(chromium, serve
 
 async def test_an_armed_voice_waits_for_the_next_sentence(chromium, server):
     async with panel(chromium, server, "armed", sound=True) as page:
-        await say(page, f"{LINE} And this is the weather.")
+        await say(page, LONG)
         await expect(page.locator("#caption b")).to_have_text("amber")
         await tile(page, "coral").click(modifiers=["Shift"])
         await expect(page.locator("#caption b")).to_have_text("coral")
@@ -179,8 +191,7 @@ async def test_pause_holds_and_goes_on(chromium, server):
         assert (await counts(page))["played"] == held
         await page.keyboard.press("KeyP")
         await expect(page.locator("#lines .line")).to_have_count(0)
-        found = await settled(page)
-    assert found["played"] == found["received"] > held
+        assert await played_all(page) > held
 
 
 async def test_a_refusal_is_told(chromium, server):
@@ -213,9 +224,9 @@ async def test_the_overlay_shows_and_plays_what_is_said_and_nothing_else(chromiu
         await say(page, LINE)
         await expect(overlay.locator("#caption")).to_have_text("Here is the news.", timeout=PATIENCE_MS)
         await expect(overlay.locator("#speaker")).to_have_text("amber")
-        found = await settled(overlay)
+        await expect(page.locator("#lines .line")).to_have_count(0)
         await expect(overlay.locator("#bubble")).to_be_hidden(timeout=PATIENCE_MS)
-    assert found["played"] == found["received"] > 0
+        await played_all(overlay)
 
 
 async def test_two_pages_see_the_same_session(chromium, server):
@@ -224,3 +235,100 @@ async def test_two_pages_see_the_same_session(chromium, server):
         await asyncio.gather(
             *(expect(tile(page, "onyx")).to_have_attribute("data-role", "air") for page in (one, other))
         )
+
+
+FOCUSED = """() => {
+    const one = document.activeElement;
+    if (one === document.body) return null;
+    const labels = [...(one.labels ?? [])].map((label) => label.textContent).join(" ");
+    const { outlineStyle, outlineWidth } = getComputedStyle(one);
+    return {
+        id: one.id || one.dataset.voice || one.value || one.textContent,
+        name: (one.getAttribute("aria-label") || labels || one.textContent).trim(),
+        outlined: outlineStyle !== "none" && parseFloat(outlineWidth) >= 2,
+    };
+}"""
+
+
+async def test_every_control_is_reached_by_tab_has_a_name_and_shows_that_it_has_the_focus(chromium, server):
+    async with panel(chromium, server, "tab") as page:
+        reached = []
+        await page.keyboard.press("Tab")
+        while (found := await page.evaluate(FOCUSED)) is not None and found not in reached:
+            reached.append(found)
+            await page.keyboard.press("Tab")
+    assert {one["id"] for one in reached} >= {
+        *("sound", "device", "panic", *VOICES, "now", "text", "Say", "skip", "pause", "clear", "approval")
+    }
+    assert [one for one in reached if not one["name"] or not one["outlined"]] == []
+
+
+async def test_a_show_is_run_without_a_mouse(chromium, server):
+    async with panel(chromium, server, "keyboard") as page:
+        await page.keyboard.press("Digit2")
+        await expect(tile(page, "coral")).to_have_attribute("data-role", "air")
+        await tile(page, "onyx").focus()
+        await page.keyboard.press("Enter")
+        await expect(tile(page, "onyx")).to_have_attribute("data-role", "air")
+        await page.keyboard.press("/")
+        await page.keyboard.type(LONG)
+        await page.keyboard.press("Control+Enter")
+        await expect(page.locator("#caption b")).to_have_text("onyx")
+        await page.keyboard.press("Shift+Tab")  # out of the text, where letters are text
+        await page.keyboard.press("KeyS")
+        await expect(page.locator("#caption b")).to_have_count(0)
+        await expect(page.locator("#lines .line")).to_have_count(0)
+
+
+CONTRASTS = """() => {
+    const canvas = new OffscreenCanvas(1, 1), paper = canvas.getContext("2d", { willReadFrequently: true });
+    function rgba(colour) {
+        paper.clearRect(0, 0, 1, 1);
+        paper.fillStyle = colour;
+        paper.fillRect(0, 0, 1, 1);
+        const [r, g, b, a] = paper.getImageData(0, 0, 1, 1).data;
+        return [r, g, b, a / 255];
+    }
+    const over = ([r, g, b, a], [x, y, z]) => [r * a + x * (1 - a), g * a + y * (1 - a), b * a + z * (1 - a), 1];
+    const line = (one) => (one ? [...line(one.parentElement), one] : []);
+    function light([r, g, b]) {
+        const part = (c) => ((c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b) + 0.05;
+    }
+    const texts = [...document.querySelectorAll("body *")].filter(
+        (one) =>
+            one.checkVisibility() &&
+            !one.closest(".hidden") &&
+            [...one.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim()),
+    );
+    return texts.map((one) => {
+        const { color, fontSize, fontWeight } = getComputedStyle(one);
+        const ground = line(one).reduce((under, e) => over(rgba(getComputedStyle(e).backgroundColor), under), [255, 255, 255, 1]);
+        const ink = rgba(color);
+        ink[3] *= line(one).reduce((all, e) => all * getComputedStyle(e).opacity, 1);
+        const [dark, bright] = [light(over(ink, ground)), light(ground)].sort((a, b) => a - b);
+        const points = parseFloat(fontSize) * 0.75;
+        const must = points >= 18 || (points >= 14 && fontWeight >= 700) ? 3 : 4.5;
+        return { words: one.textContent.trim().slice(0, 30), ratio: bright / dark, must, ground: light(ground) };
+    });
+}"""
+"""Of every text that is seen: its contrast as WCAG 2.2 has it, and what AA asks of a text of its size."""
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+async def test_every_text_can_be_read_in_the_dark_and_in_the_light(chromium, server, scheme):
+    async with panel(chromium, server, f"read-{scheme}", color_scheme=scheme) as page:
+        await page.check("#approval")
+        await say(page, LONG)
+        await page.uncheck("#approval")
+        await expect(page.locator("#caption b")).to_have_text("amber")
+        await page.check("#approval")
+        await say(page, "Another.")
+        await expect(page.locator("#lines .line.held")).to_have_count(1)
+        await tile(page, "onyx").focus()
+        found = await page.evaluate(CONTRASTS)
+        await page.keyboard.press("Escape")
+    assert len(found) > 25
+    assert [one for one in found if one["ratio"] < one["must"]] == []
+    grounds = {one["ground"] for one in found if one["words"].startswith(("Voices", "Queue"))}
+    assert all(ground < 0.2 if scheme == "dark" else ground > 0.8 for ground in grounds)
