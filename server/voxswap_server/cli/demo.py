@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import time
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +28,16 @@ SCRIPT = (
 )
 """Who says what."""
 VOICES = tuple(dict.fromkeys(voice for voice, _ in SCRIPT))
+LIVE = (
+    ("amber", "now", "This is one stream, and I begin it, though not all of it is mine."),
+    ("slate", "next_sentence", "From this sentence on it is I who speaks, until somebody cuts me off."),
+    ("coral", "now", "That was me."),
+)
+"""Who says what in one live stream, and when it takes over from the one before."""
+CROSSFADE_MS = 40
+PATIENCE_S = 120.0
+HEARD_S = 0.5
+"""Of each voice, before the next one is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,17 @@ class _Turn:
     cache: str
     load_ms: float
     file: Path
+
+
+@dataclass(slots=True)
+class _Show:
+    """A live stream, as it was heard."""
+
+    file: Path
+    rate_hz: int = 1
+    samples: int = 0
+    changes: list[tuple[str, int]] = field(default_factory=list)
+    """Voices, and the samples from which on they are heard."""
 
 
 @told_plainly
@@ -80,7 +101,8 @@ async def _show(console: Console, root: Path, output: Path) -> None:
         turns = [await _turn(client, index, *line, output) for index, line in enumerate(SCRIPT, 1)]
         console.print("[bold]3.[/] All have spoken through gRPC:")
         console.print(_table(turns))
-        console.print(f"[bold]4.[/] {await _summary(client, server, turns)}")
+        console.print(f"[bold]4.[/] {_told(await _live(client, output / f'{len(SCRIPT) + 1}-live.flac'))}")
+        console.print(f"[bold]5.[/] {await _summary(client, server, turns)}")
     console.print("[bold]Next:[/] your own GPT-SoVITS voices: voxswap import --help, voxswap serve --help.")
 
 
@@ -110,6 +132,61 @@ async def _turn(client: "AsyncClient", number: int, voice: str, text: str, outpu
     done = next(one for one in events if isinstance(one, SynthesisDone))
     audio_s = done.samples / started.sample_rate_hz
     return _Turn(voice, audio_s, done.ttfa_ms, done.rtf, started.cache_state, started.load_ms, file)
+
+
+async def _live(client: "AsyncClient", file: Path) -> _Show:
+    """One stream that changes its voice while it speaks."""
+    from voxswap_client import (
+        AudioChunk,
+        AudioEncoding,
+        Notice,
+        Sampling,
+        SpeechOptions,
+        StreamStarted,
+        SwitchPoint,
+        SynthesisDone,
+        VoiceChanged,
+    )
+
+    options = SpeechOptions(language_code="en", encoding=AudioEncoding.FLAC, sampling=Sampling(seed=1))
+    show, audio, asked = _Show(file), bytearray(), False
+    (first, _, text), *others = LIVE
+    async with client.live(first, options, timeout_s=PATIENCE_S) as session:
+        session.say(text)
+        session.flush()
+        async for event in session:
+            match event:
+                case StreamStarted():
+                    show.rate_hz = event.sample_rate_hz
+                case AudioChunk():
+                    audio += event.data
+                    heard = event.start_sample + event.samples - (show.changes[-1][1] if show.changes else 0)
+                    if others and not asked and heard >= HEARD_S * show.rate_hz:
+                        session.switch(others[0][0], SwitchPoint(others[0][1]), CROSSFADE_MS)
+                        asked = True
+                case VoiceChanged():
+                    show.changes.append((event.voice_id, event.start_sample))
+                    session.say(others.pop(0)[2])
+                    session.flush()
+                    asked = False
+                    if not others:
+                        session.end()
+                case Notice():  # a voice that cannot be had: what was heard is shown all the same
+                    session.end()
+                case SynthesisDone():
+                    show.samples = event.samples
+    await asyncio.to_thread(file.write_bytes, bytes(audio))
+    return show
+
+
+def _told(show: _Show) -> str:
+    changes = ", ".join(
+        f"{voice} from sample {start} ({start / show.rate_hz:.2f} s) on" for voice, start in show.changes
+    )
+    return (
+        f"And one live stream of {show.samples / show.rate_hz:.2f} s changed its voice while it spoke, {changes}: "
+        f"{show.file.name}"
+    )
 
 
 def _table(turns: list[_Turn]) -> Table:
