@@ -11,7 +11,7 @@ from typing import Final
 
 import torch
 
-from voxswap_server.bench import decoder, lora, machine, speech, swap, t2s, text
+from voxswap_server.bench import bandwidth, decoder, lora, machine, speech, swap, t2s, text
 from voxswap_server.bench.options import Options
 from voxswap_server.bench.report import Report, Row
 from voxswap_server.bench.voices import Workbench
@@ -22,6 +22,7 @@ Measure = Callable[[Options, Workbench], Iterator[Row]]
 MEASURES: Final[Mapping[str, Measure]] = {
     "text": text.measure,
     "t2s": t2s.measure,
+    "bandwidth": bandwidth.measure,
     "decoder": decoder.measure,
     "lora": lora.measure,
     "swap": swap.measure,
@@ -31,6 +32,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
 TITLES: Final[Mapping[str, str]] = {
     "text": text.TITLE,
     "t2s": t2s.TITLE,
+    "bandwidth": bandwidth.TITLE,
     "decoder": decoder.TITLE,
     "lora": lora.TITLE,
     "swap": swap.TITLE,
@@ -59,7 +61,9 @@ def run(
     pace = "quick" if options.quick else "whole"
     conditions["run"] = f"{pace}, {options.rounds} interleaved rounds, seeded {options.size} v2 voices"
     if options.cpu_time:
-        conditions["seconds"] = "of processors, in t2s, decoder and swap; text and requests by the clock on the wall"
+        conditions["seconds"] = (
+            "of processors, in t2s, decoder and swap; others by the clock on the wall, where they do not say otherwise"
+        )
     before, rows = machine.load(), []
     with _threads(options.threads), tempfile.TemporaryDirectory(prefix="voxswap-bench-") as folder:
         bench = Workbench(Path(folder), options.size)

@@ -5,9 +5,9 @@ Knows nothing of gRPC: the transport is not in these numbers.
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from voxswap_server.bench.engines import Driven, engine_over
 from voxswap_server.bench.options import Options
@@ -47,6 +47,8 @@ class Requests:
         self._text = text
         self.alone: dict[bool, list[Answer]] = {False: [], True: []}
         """Answers of `single`; by whether they were exact."""
+        self.cpu_s: dict[str, list[float]] = {}
+        """Seconds that all processors spent on a second of audio, in every round; by the name of what was asked."""
 
     def single(self, *, exact: bool) -> float:
         """One request by itself; its answer is kept in `alone`."""
@@ -55,23 +57,26 @@ class Requests:
         self.alone[exact].append(answer)
         return answer.audio_s / (time.perf_counter() - begin)
 
-    def one_by_one(self, voices: Sequence[str]) -> float:
+    def one_by_one(self, voices: Sequence[str], name: str = "") -> float:
         """Each begins when the one before it is done."""
-        return self._on.run(self._sequence(voices))
+        return self._rate(self._sequence(voices), name)
 
-    def together(self, voices: Sequence[str]) -> float:
+    def together(self, voices: Sequence[str], name: str = "") -> float:
         """All begin at once."""
-        return self._on.run(self._crowd(voices))
+        return self._rate(self._crowd(voices), name)
 
-    async def _sequence(self, voices: Sequence[str]) -> float:
-        begin = time.perf_counter()
-        answers = [await self._answer(voice, number) for number, voice in enumerate(voices)]
-        return sum(answer.audio_s for answer in answers) / (time.perf_counter() - begin)
+    def _rate(self, work: Coroutine[Any, Any, list[Answer]], name: str) -> float:
+        begin_s, cpu_s = time.perf_counter(), time.process_time()
+        audio_s = sum(answer.audio_s for answer in self._on.run(work))
+        if name:
+            self.cpu_s.setdefault(name, []).append((time.process_time() - cpu_s) / audio_s)
+        return audio_s / (time.perf_counter() - begin_s)
 
-    async def _crowd(self, voices: Sequence[str]) -> float:
-        begin = time.perf_counter()
-        answers = await asyncio.gather(*(self._answer(voice, number) for number, voice in enumerate(voices)))
-        return sum(answer.audio_s for answer in answers) / (time.perf_counter() - begin)
+    async def _sequence(self, voices: Sequence[str]) -> list[Answer]:
+        return [await self._answer(voice, number) for number, voice in enumerate(voices)]
+
+    async def _crowd(self, voices: Sequence[str]) -> list[Answer]:
+        return await asyncio.gather(*(self._answer(voice, number) for number, voice in enumerate(voices)))
 
     async def _answer(self, voice: str, number: int, *, exact: bool = False) -> Answer:
         """The seed follows from the number, so that both ways of asking ask for the same."""
@@ -102,10 +107,10 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
         work = {
             "single": lambda: requests.single(exact=False),
             "exact": lambda: requests.single(exact=True),
-            "one by one": lambda: requests.one_by_one(one_voice),
-            "together": lambda: requests.together(one_voice),
-            "voices one by one": lambda: requests.one_by_one(IDS),
-            "voices together": lambda: requests.together(IDS),
+            "one by one": lambda: requests.one_by_one(one_voice, "one by one"),
+            "together": lambda: requests.together(one_voice, "together"),
+            "voices one by one": lambda: requests.one_by_one(IDS, "voices one by one"),
+            "voices together": lambda: requests.together(IDS, "voices together"),
         }
         found = interleaved(work, options.rounds, warm_up=False)
     heard, joint = requests.alone[False], requests.alone[True]
@@ -124,3 +129,6 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     ):
         reference = Reference("one after another", found[f"{prefix}one by one"])
         yield Row("requests", name, unit, found[f"{prefix}together"], "higher", reference)
+        spent = {way: Series(tuple(requests.cpu_s[f"{prefix}{way}"])) for way in ("together", "one by one")}
+        whole = Reference("one after another", spent["one by one"])
+        yield Row("requests", f"{name}, all processors", "CPU s/audio s", spent["together"], reference=whole)

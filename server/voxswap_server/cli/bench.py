@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from voxswap_server.bench.report import Report
 
 _ROUNDS, _QUICK_ROUNDS = 7, 2
+_MEASURES = "text, t2s, bandwidth, decoder, lora, swap, requests"
 
 
 @told_plainly
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Under a minute: tiny voices, few rounds.")] = False,
-    only: Annotated[str, typer.Option(help="Measures, separated by commas: text, t2s, decoder, swap, requests.")] = "",
+    only: Annotated[str, typer.Option(help=f"Measures, separated by commas: {_MEASURES}.")] = "",
     size: Annotated[str, typer.Option(help="Of the seeded voices: small or full. Default: full; quick: small.")] = "",
     rounds: Annotated[int, typer.Option(min=0, help=f"0: {_ROUNDS}, or {_QUICK_ROUNDS} if quick.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="Of one network call. 0: one for each core.")] = 0,

@@ -11,10 +11,13 @@ from typer.testing import CliRunner
 
 from voxswap_server.bench import decoder as decoder_bench
 from voxswap_server.bench import t2s as t2s_bench
+from voxswap_server.bench.engines import engine_over
 from voxswap_server.bench.machine import copying, reading
 from voxswap_server.bench.options import Options
 from voxswap_server.bench.runner import MEASURES, TITLES, chosen, run
+from voxswap_server.bench.speech import QUICK_TEXT, Requests
 from voxswap_server.bench.voices import Workbench, sovits_half, t2s_half
+from voxswap_server.cli import bench as cli
 from voxswap_server.cli.main import app
 from voxswap_server.errors import RequestError
 from voxswap_server.nn.decoders import load_decoder
@@ -104,6 +107,7 @@ def test_unknown_names_are_told_with_the_choices(option, value, told):
 def test_measures_run_in_their_own_order():
     assert chosen([]) == tuple(MEASURES) == tuple(TITLES)
     assert chosen(["requests", "text"]) == ("text", "requests")
+    assert ", ".join(MEASURES) == cli._MEASURES
     with pytest.raises(RequestError, match="choices: text, t2s"):
         chosen(["speed"])
 
@@ -151,7 +155,6 @@ def test_the_full_size_is_that_of_the_released_models():
 
 
 def test_a_swap_finds_its_voice_where_it_says(tmp_path):
-    from voxswap_server.bench.engines import engine_over
     from voxswap_server.bench.swap import Swaps
     from voxswap_server.domain import CacheState
     from voxswap_store.catalogue import Catalogue
@@ -182,11 +185,39 @@ def test_a_swap_finds_its_voice_where_it_says(tmp_path):
     assert set(states[2:]) == {CacheState.DEVICE}
 
 
+def test_the_share_of_the_bandwidth_is_of_weights_in_single_precision():
+    before = torch.get_num_threads()
+    step, speed = run(BRIEF, ["bandwidth"]).rows
+    assert torch.get_num_threads() == before
+    assert (step.reference.name, step.unit, speed.unit) == ("reading its weights once", "ms", "GB/s")
+    elements = sum(
+        tensor.numel()
+        for name, tensor in convert_t2s(*t2s_half("small")).tensors.items()
+        if not name.startswith(t2s_bench._PROMPT_ONLY)
+    )
+    read_s = step.reference.series.values[0] / 1e3
+    assert speed.series.values[0] * 1e9 * read_s == pytest.approx(4 * elements)
+
+
+def test_company_is_compared_by_what_all_processors_spent_too(tmp_path):
+    with engine_over(Workbench(tmp_path, "small").store(1), 1) as on:
+        requests = Requests(on, QUICK_TEXT)
+        requests.one_by_one(["amber"])
+        assert not requests.cpu_s
+        assert requests.together(["amber"] * 2, "together") > 0
+        assert requests.one_by_one(["amber"] * 2, "one by one") > 0
+    assert [len(spent) for spent in requests.cpu_s.values()] == [1, 1]
+    assert min(*requests.cpu_s["together"], *requests.cpu_s["one by one"]) > 0
+
+
 @pytest.mark.slow
 def test_the_whole_quick_run():
     report = run(BRIEF)
     assert report.measures == list(MEASURES)
     (crowd,) = (row for row in report.rows if row.name == "8 of one voice at once")
     assert crowd.ratio is not None
+    (spent,) = (row for row in report.rows if row.name == "8 of one voice at once, all processors")
+    assert spent.better == "lower"
+    assert spent.ratio is not None
     waits = [row for row in report.rows if "wait" in row.name or "underrun" in row.name]  # there may be none
     assert all(value > 0 for row in report.rows if row not in waits for value in row.series.values)

@@ -1,0 +1,57 @@
+"""How near a step of one row comes to the speed at which memory can be read: fp32 weights, two threads.
+
+Knows nothing of requests. Whatever else is asked for, this counts by the clock on the wall: what two threads share is
+the memory, and no processor's seconds tell of it.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+import torch
+
+from voxswap_server.bench.machine import reading
+from voxswap_server.bench.options import Options
+from voxswap_server.bench.report import Reference, Row
+from voxswap_server.bench.t2s import step, step_bytes
+from voxswap_server.bench.timing import Sample, interleaved, timed
+from voxswap_server.bench.voices import Workbench, t2s_half
+from voxswap_server.engine.device import usable_cores
+from voxswap_server.nn.native.team import Team
+from voxswap_server.nn.t2s import T2SConfig
+from voxswap_server.nn.t2s_backends import Placement, load_t2s
+from voxswap_store.layout_t2s import convert_t2s
+
+TITLE: Final = "Bandwidth: a step of one row in fp32, beside reading its weights"
+_THREADS: Final = 2
+
+
+@torch.inference_mode()
+def measure(options: Options, bench: Workbench) -> Iterator[Row]:
+    """The ratio is the share of the bandwidth: both were measured in the same rounds."""
+    threads = min(_THREADS, usable_cores())
+    converted = convert_t2s(*t2s_half(bench.size))
+    tensors = {name: tensor.float() for name, tensor in converted.tensors.items()}
+    place = Placement(torch.device("cpu"), torch.float32, Team(threads))
+    net = load_t2s(T2SConfig.from_dict(converted.config), tensors, place)
+    size_bytes = step_bytes(net)
+    with _torch_threads(threads):
+        work: Mapping[str, Sample] = {"read": reading(size_bytes), "step": timed(step(net, 1))}
+        found = interleaved(work, options.rounds)
+    read, steps = (found[name].map(lambda s: 1e3 * s) for name in ("read", "step"))
+    what = f"{threads} thread{'s' if threads > 1 else ''}"
+    yield Row(
+        "bandwidth", f"step of one row, {what}", "ms", steps, reference=Reference("reading its weights once", read)
+    )
+    speed = found["read"].map(lambda s: size_bytes / s / 1e9)
+    yield Row("bandwidth", f"reading memory, {what}", "GB/s", speed, "higher")
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
