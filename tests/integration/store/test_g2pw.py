@@ -64,9 +64,9 @@ def test_the_published_zip_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_folder_comes_before_a_zip_beside_it(tmp_path: Path) -> None:
-    write_g2pw_zip(tmp_path / "g2pwmodel_1.1.zip")
-    write_g2pw(tmp_path, tmp_path / "pieces", FAVOURS)
-    (tmp_path / "AP_BWE.zip").write_bytes(b"no g2pW")
+    write_g2pw(tmp_path / "both", tmp_path / "pieces", FAVOURS)
+    write_g2pw_zip(tmp_path / "both" / "g2pwmodel_1.1.zip")
+    (tmp_path / "both" / "AP_BWE.zip").write_bytes(b"no g2pW")
     assert find_assets(tmp_path)["g2pw"].weights.name == "g2pW.onnx"
 
 
