@@ -66,6 +66,11 @@ class Books:
         """Who may go for `asking` now, least recently used first."""
         return self.roster.evictable(self.clock() - self.config.min_resident_s, asking)
 
+    @property
+    def loading_ahead(self) -> bool:
+        """Whether something holds room that nobody waits for, and will soon give it to whoever does."""
+        return any(one.ahead and not one.urgent for one in self.bringing)
+
     def touch(self, generation: Generation) -> None:
         """It is of use now."""
         generation.used = next(self._uses)

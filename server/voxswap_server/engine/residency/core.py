@@ -189,6 +189,8 @@ class Residency:
         now_s = books.clock()
         waiting_s = (generation.waiting_since_s for generation in books.queue)
         deadlines = [since_s + config.wait_for_room_s for since_s in waiting_s if since_s is not None]
+        if books.loading_ahead:  # its end is awaited first, and is a step of its own
+            deadlines = [deadline_s for deadline_s in deadlines if deadline_s > now_s]
         for generation in books.roster.current():
             turn_over_s = generation.ready_s + config.min_resident_s
             # Not "> now": a turn that ended since the last look would wake nobody.

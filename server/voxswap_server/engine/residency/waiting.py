@@ -36,7 +36,7 @@ class WaitingRoom:
             victims = None if yields else self._victims(plan, idle, overtaking=patience_lost)
             if victims is not None:
                 self._bring_in(generation, plan, victims)
-            elif self._waited_s(generation) >= self._books.config.wait_for_room_s:
+            elif self._waited_s(generation) >= self._books.config.wait_for_room_s and not self._books.loading_ahead:
                 missing_bytes = self._books.store.missing_bytes(plan)
                 self._arrivals.fail(generation, self._arrivals.no_room(generation, missing_bytes), counts=False)
             elif not yields:

@@ -114,6 +114,20 @@ def test_a_lease_comes_first_and_may_evict_what_was_brought_in_ahead_at_once():
     house.give(held, lease)
 
 
+def test_nobody_is_refused_for_what_loads_ahead():
+    """Not even where nobody waits for room: what holds it will go in a moment."""
+    house = House(three(), 10, wait_for_room_s=0.0)
+    soon(house, "b")
+    house.steps.run_only("PLAN")
+    lease = house.ask("a")
+    house.steps.run_only("PLAN")
+    house.manager.tick()
+    assert not lease.future.done()
+    house.steps.run_all()
+    assert lease.future.result().bundle.speak().startswith("a@")
+    assert house.on_device() == {"a"}
+
+
 def test_a_lease_evicts_what_nobody_awaits_before_what_somebody_does():
     house = House(three(), 20)
     house.touch("a", "b")
