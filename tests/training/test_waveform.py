@@ -47,7 +47,7 @@ def test_a_mel_frame_is_two_spectra_the_earlier_first() -> None:
         for half in range(2):
             part = frames[0, half * BANDS : (half + 1) * BANDS, frame]
             assert part.argmax() == log[0, :, 2 * frame + half].argmax()
-    assert float(mel(torch.zeros(1, FRAME_SAMPLES)).max()) == pytest.approx((-7.0 + 2.0) / 3.0)
+    assert float(mel(torch.zeros(1, FRAME_SAMPLES)).min()) == pytest.approx((-7.0 + 2.0) / 3.0)
 
 
 @torch.no_grad()
@@ -72,11 +72,11 @@ def test_the_adversary_learns_to_tell_and_the_generator_feels_it() -> None:
     made = (0.1 * torch.randn(2, 8 * FRAME_SAMPLES)).requires_grad_()
     plain, found = waveform_loss(made, true, spectra, None)
     assert found.keys() == {"mel", "stft"}
-    losses = [float(adversary.judge(made, true)["judges"]) for _ in range(12)]
+    losses = [adversary.judge(made, true)["judges"].item() for _ in range(12)]
     assert losses[-1] < losses[0]
     whole, found = waveform_loss(made, true, spectra, adversary)
     assert {"judges", "passing", "matching"} <= found.keys()
-    assert float(whole) > float(plain)
+    assert whole.item() > plain.item()
     (gradient,) = torch.autograd.grad(whole, made)
     assert bool(gradient.abs().sum() > 0)
     assert all(parameter.requires_grad for parameter in adversary.judges.parameters())

@@ -3,11 +3,13 @@
 import io
 import json
 import re
+import signal
 import stat
 import subprocess
 import sys
 import threading
 import wave
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -367,8 +369,11 @@ def test_interrupting_a_watch_is_no_failure(server):
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watcher:
         assert watcher.stdout.readline() == "no voices in memory\n"
-        watcher.send_signal(2)
-        _, complaint = watcher.communicate(timeout=30)
+        for _ in range(3):  # Python drops an interrupt that meets a finaliser; a person presses the keys again
+            watcher.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                _, complaint = watcher.communicate(timeout=20)
+                break
     assert (watcher.returncode, complaint) == (0, "")
 
 

@@ -96,7 +96,6 @@ def test_a_path_is_read_as_the_bytes_are(tmp_path):
     path.write_bytes(b"05" + saved({"weight": {"a": values(4)}, "config": {"model": {}}})[2:])
     read = read_checkpoint(path)
     assert read.head == "05"
-    assert read.size_bytes == path.stat().st_size
     assert torch.equal(read.weight["a"], values(4))
     with pytest.raises(FileNotFoundError):
         read_checkpoint(tmp_path / "nowhere.pth")
