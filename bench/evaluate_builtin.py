@@ -219,6 +219,8 @@ def _voices(options: argparse.Namespace, judges: Judges, sentences: Sequence[str
     found = gates(verdicts, voices)
     if options.clips:
         clips = sorted(clip for clip in options.clips.glob("*.flac") if clip.with_suffix(".txt").exists())
+        if not clips:
+            raise SystemExit(f"{options.clips} has no NAME.flac with its words in NAME.txt")
         gain = clip_gain(built_in, judges, clips, sentences[:_CLIP_SENTENCES])
         measure = f"a new speaker's clip as reference, CAM++ cosine ({len(clips)})"
         found.append(Gate(measure, gain, None, 0.15, upper=False))
