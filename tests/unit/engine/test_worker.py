@@ -224,7 +224,7 @@ async def test_a_deadline_ends_a_job_even_while_it_waits(make: Callable[..., Ben
 
 async def test_a_reader_that_stalls_holds_up_only_its_own_job(make: Callable[..., Bench]) -> None:
     bench = make(max_ahead_s=2.0)
-    produced = 0
+    produced, full = 0, threading.Event()
 
     def long() -> Routine:
         nonlocal produced
@@ -232,12 +232,16 @@ async def test_a_reader_that_stalls_holds_up_only_its_own_job(make: Callable[...
             yield call(0)
             yield tone(0.0, RATE_HZ)
             produced += 1
+            if produced == 2:
+                full.set()
 
     _, stalled = bench.submit(long())
     _, other = bench.submit(counting(50))
     assert len(await heard(other)) == 50
-    assert produced == 2
-    assert stalled.ahead_s == 2.0
+    assert await asyncio.to_thread(full.wait, 30), "it may come after the other, which never has audio ahead"
+    _, later = bench.submit(counting(50))
+    assert len(await heard(later)) == 50
+    assert (produced, stalled.ahead_s) == (2, 2.0)
     assert len(await heard(stalled)) == 10 * RATE_HZ
 
 
