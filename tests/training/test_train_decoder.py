@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.training.test_export import SOVITS_SHAPE
-from voxswap_training.loop import Budget, set_rate
+from voxswap_training.loop import Budget
 from voxswap_training.pack import Lines
 from voxswap_training.sound import Sound
 from voxswap_training.train_acoustic import Acoustic, AcousticSettings, AcousticTrainer
@@ -81,9 +81,8 @@ def test_the_acoustic_half_learns_and_goes_on(held_out: Lines, sound: Sound, tmp
     found = rows(tmp_path / "acoustic.jsonl")
     assert {"distance", "dev_distance"} <= found[0].keys()
     before = second._measure()["dev_distance"]
-    set_rate(second._optimiser, 1e-2)
     for _ in range(25):
-        second._step(next(second._train))
+        second._step(10.0)
     assert second._measure()["dev_distance"] < 0.8 * before, "one tone is soon learnt"
 
 

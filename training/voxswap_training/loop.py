@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 _WARM_UP_STEPS = 200
 _SAVE_EVERY_S = 120.0
@@ -83,6 +83,23 @@ class Progress:
                 last = saved = time.monotonic()
         self.save()
 
+    def train(
+        self,
+        step: Callable[[float], Mapping[str, Tensor]],
+        measure: Callable[[], Mapping[str, float]],
+        curve: Path,
+        *,
+        report_every: int,
+        flat: float = 0.5,
+    ) -> None:
+        """Until the time is up; each step is given the factor of its rates and tells its losses; a tenth is kept."""
+        for number in self.steps():
+            found = step(self.rate(flat=flat))
+            if number % 10 == 0:
+                self.note(**{name: value.item() for name, value in found.items()})
+            if (number + 1) % report_every == 0:
+                self.report(curve, measure)
+
     def note(self, **values: float) -> None:
         """Adds this step's losses to the next line of the curve."""
         for name, value in values.items():
@@ -99,6 +116,15 @@ class Progress:
         with curve.open("a", encoding="utf-8") as file:  # JSON lines: later phases have more columns
             file.write(json.dumps(row) + "\n")
         print(*(f"{name} {value}" for name, value in row.items()), flush=True)
+
+
+def descend(optimiser: torch.optim.Optimizer, network: nn.Module, loss: Tensor, *, longest: float) -> None:
+    """One step down a loss, with gradients no longer than `longest`; none where they are not finite."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(network.parameters(), longest)
+    if torch.isfinite(norm):
+        optimiser.step()
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

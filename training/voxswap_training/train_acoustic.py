@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from voxswap_training.loop import Budget, Progress, adamw, autocast, set_rate
+from voxswap_training.loop import Budget, Progress, adamw, autocast, descend, set_rate
 from voxswap_training.mel_frames import MelFrames
 from voxswap_training.pack import Lines
 from voxswap_training.signal import spectrum
@@ -107,13 +107,8 @@ class AcousticTrainer:
     def run(self) -> TrainableSovits:
         """Trains until the budget is spent."""
         self.acoustic.train()
-        for step in self._progress.steps():
-            set_rate(self._optimiser, self._settings.rate * self._progress.rate(flat=0.3))
-            distance = self._step(next(self._train))
-            if step % 10 == 0:
-                self._progress.note(distance=distance.item())
-            if (step + 1) % self._settings.report_every == 0:
-                self._progress.report(self._curve, self._measure)
+        every = self._settings.report_every
+        self._progress.train(self._step, self._measure, self._curve, report_every=every, flat=0.3)
         return self.acoustic.decoder
 
     def _distance(self, batch: Batch, *, dropout: float = 0.0, corrupted_share: float = 0.0) -> Tensor:
@@ -121,15 +116,12 @@ class AcousticTrainer:
             z, mask, _ = self.acoustic(batch, dropout=dropout, corrupted_share=corrupted_share)
         return self.acoustic.distance(z, mask, batch.samples)
 
-    def _step(self, batch: Batch) -> Tensor:
-        settings = self._settings
+    def _step(self, rate: float) -> dict[str, Tensor]:
+        settings, batch = self._settings, next(self._train)
+        set_rate(self._optimiser, settings.rate * rate)
         distance = self._distance(batch, dropout=settings.dropout, corrupted_share=settings.corrupted_share)
-        self._optimiser.zero_grad(set_to_none=True)
-        (10 * distance).backward()
-        norm = nn.utils.clip_grad_norm_(self.acoustic.parameters(), CLIP)
-        if torch.isfinite(norm):
-            self._optimiser.step()
-        return distance.detach()
+        descend(self._optimiser, self.acoustic, 10 * distance, longest=CLIP)
+        return {"distance": distance.detach()}
 
     @torch.no_grad()
     def _measure(self) -> Mapping[str, float]:

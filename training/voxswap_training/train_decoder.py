@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from voxswap_training.loop import Budget, Progress, adamw, autocast, set_rate
+from voxswap_training.loop import Budget, Progress, adamw, autocast, descend, set_rate
 from voxswap_training.pack import Lines
 from voxswap_training.sound import Sound
 from voxswap_training.sovits import SovitsShape, TrainableSovits
@@ -88,15 +88,7 @@ class DecoderTrainer:
 
     def run(self) -> TrainableSovits:
         """Trains until the budget is spent."""
-        for step in self._progress.steps():
-            rate = self._progress.rate()
-            set_rate(self._optimiser, self._settings.rate * rate)
-            self._adversary.set_rate(rate)
-            found = self._step()
-            if step % 10 == 0:
-                self._progress.note(**{name: value.item() for name, value in found.items()})
-            if (step + 1) % self._settings.report_every == 0:
-                self._progress.report(self._curve, self._measure)
+        self._progress.train(self._step, self._measure, self._curve, report_every=self._settings.report_every)
         return self.acoustic.decoder
 
     def _join(self, halves: Halves) -> None:
@@ -107,8 +99,10 @@ class DecoderTrainer:
         self.acoustic.decoder.dec.load_state_dict(vocoder["network"])
         self._adversary.judges.load_state_dict(vocoder["judges"])
 
-    def _step(self) -> dict[str, Tensor]:
+    def _step(self, rate: float) -> dict[str, Tensor]:
         settings, batch = self._settings, next(self._train)
+        set_rate(self._optimiser, settings.rate * rate)
+        self._adversary.set_rate(rate)
         with autocast(self._device):
             with torch.no_grad():
                 z, _, speaker = self.acoustic(batch, corrupted_share=settings.corrupted_share)
@@ -123,11 +117,7 @@ class DecoderTrainer:
             made = self._generator(pieces, speaker.repeat(settings.slices, 1, 1)).float()
         edge = EDGE_FRAMES * FRAME_SAMPLES
         loss, found = waveform_loss(made[:, edge:-edge], true, self._spectra, self._adversary)
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self._generator.parameters(), CLIP)
-        if torch.isfinite(norm):
-            self._optimiser.step()
+        descend(self._optimiser, self._generator, loss, longest=CLIP)
         return {name: value.detach() for name, value in found.items()}
 
     @torch.no_grad()

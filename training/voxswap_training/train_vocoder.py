@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from voxswap_training.loop import Budget, Progress, adamw, autocast, set_rate
+from voxswap_training.loop import Budget, Progress, adamw, autocast, descend, set_rate
 from voxswap_training.pack import Lines
 from voxswap_training.sound import Sound
 from voxswap_training.sovits import Generator, SovitsShape
@@ -73,15 +73,7 @@ class VocoderTrainer:
 
     def run(self) -> Generator:
         """Trains until the budget is spent."""
-        for step in self._progress.steps():
-            rate = self._progress.rate()
-            set_rate(self._optimiser, self._settings.rate * rate)
-            self._adversary.set_rate(rate)
-            found = self._step()
-            if step % 10 == 0:
-                self._progress.note(**{name: value.item() for name, value in found.items()})
-            if (step + 1) % self._settings.report_every == 0:
-                self._progress.report(self._curve, self._measure)
+        self._progress.train(self._step, self._measure, self._curve, report_every=self._settings.report_every)
         return self.generator
 
     @property
@@ -99,7 +91,9 @@ class VocoderTrainer:
             made: Tensor = self.generator(frames, self._nobody[: len(frames)])
         return made.float()
 
-    def _step(self) -> dict[str, Tensor]:
+    def _step(self, rate: float) -> dict[str, Tensor]:
+        set_rate(self._optimiser, self._settings.rate * rate)
+        self._adversary.set_rate(rate)
         true = self._draw()
         with torch.no_grad():
             frames = self._spectra.mel(true)
@@ -108,11 +102,7 @@ class VocoderTrainer:
         made, true = self._speak(frames)[:, edge:-edge], true[:, edge:-edge]
         judged = self._progress.share >= self._settings.judged_from
         loss, found = waveform_loss(made, true, self._spectra, self._adversary if judged else None)
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.generator.parameters(), CLIP)
-        if torch.isfinite(norm):
-            self._optimiser.step()
+        descend(self._optimiser, self.generator, loss, longest=CLIP)
         return {name: value.detach() for name, value in found.items()}
 
     @torch.no_grad()
