@@ -37,6 +37,7 @@ from voxswap_client.errors import (
     VoiceUnusable,
     VoxswapError,
 )
+from voxswap_client.headers import complete_header
 from voxswap_client.live import (
     CancelUtterance,
     Flush,
@@ -147,4 +148,5 @@ __all__ = [
     "VoiceNotFound",
     "VoiceUnusable",
     "VoxswapError",
+    "complete_header",
 ]

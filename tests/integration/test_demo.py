@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from typer.testing import CliRunner
 
-from voxswap_server.audio.decode import decode
 from voxswap_server.cli.demo import LIVE, SCRIPT, VOICES
 from voxswap_server.cli.main import app
 from voxswap_store.built_in import packaged_voices
@@ -21,7 +21,7 @@ def test_the_demo_speaks_with_four_voices_and_switches(tmp_path: Path) -> None:
     files = sorted(tmp_path.iterdir())
     told = [f"{number}-{voice}.flac" for number, (voice, _) in enumerate(SCRIPT, 1)]
     assert [file.name for file in files] == [*told, f"{len(SCRIPT) + 1}-live.flac"]
-    heard = [decode(file.read_bytes(), max_s=60, max_bytes=1 << 24).samples for file in files]
+    heard = [soundfile.read(file)[0] for file in files]
     assert all(len(samples) > 32_000 and np.abs(samples).max() > 0.01 for samples in heard)
     assert len(VOICES) == 4
     turns = re.findall(r"amber\W+[\d.]+ s\W+\d+ ms\W+[\d.]+\W+(\w+)", done.output)

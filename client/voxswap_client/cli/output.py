@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO, Protocol, cast
 
+from voxswap_client.headers import complete_header
 from voxswap_client.speech import AudioEncoding
 
 SUFFIXES: Mapping[str, AudioEncoding] = {
@@ -36,10 +37,6 @@ PLAYERS: Sequence[tuple[str, ...]] = (
     ("play", "-q", "-t", "wav", "-"),
 )
 """Commands that play a WAV stream from their input; the first that is installed is used."""
-
-_WAV_HEADER_BYTES = 44
-_FLAC_TOTAL_AT = 18
-_FLAC_TOTAL_BITS = 36
 
 
 class Output(Protocol):
@@ -146,36 +143,12 @@ class _Pipe:
 class _File:
     def __init__(self, file: BinaryIO, encoding: AudioEncoding) -> None:
         self._file = file
-        self._state_length = _LENGTHS.get(encoding)
+        self._encoding = encoding
         self.complete = False
 
     def write(self, data: bytes) -> None:
         self._file.write(data)
 
     def finish(self, samples: int) -> None:
-        if self._state_length:
-            self._state_length(self._file, samples)
+        complete_header(self._file, self._encoding, samples)
         self.complete = True
-
-
-def _state_wav(file: BinaryIO, samples: int) -> None:
-    """Puts the two lengths of a header of 44 bytes that did not know them."""
-    del samples
-    data_bytes = file.seek(0, os.SEEK_END) - _WAV_HEADER_BYTES
-    for offset, value in ((4, data_bytes + _WAV_HEADER_BYTES - 8), (40, data_bytes)):
-        file.seek(offset)
-        file.write(min(value, 0xFFFFFFFF).to_bytes(4, "little"))
-
-
-def _state_flac(file: BinaryIO, samples: int) -> None:
-    """Puts the number of samples into STREAMINFO: the low 36 of the 64 bits that also hold rate, channels and width."""
-    file.seek(_FLAC_TOTAL_AT)
-    bits = int.from_bytes(file.read(8), "big") >> _FLAC_TOTAL_BITS << _FLAC_TOTAL_BITS
-    file.seek(_FLAC_TOTAL_AT)
-    file.write((bits | samples).to_bytes(8, "big"))
-
-
-_LENGTHS: Mapping[AudioEncoding, Callable[[BinaryIO, int], None]] = {
-    AudioEncoding.WAV: _state_wav,
-    AudioEncoding.FLAC: _state_flac,
-}

@@ -127,9 +127,10 @@ async def _turn(client: "AsyncClient", number: int, voice: str, text: str, outpu
     options = SpeechOptions(language_code="en", encoding=AudioEncoding.FLAC, sampling=Sampling(seed=number))
     events = [event async for event in client.stream(text, voice, options)]
     file = output / f"{number}-{voice}.flac"
-    await asyncio.to_thread(file.write_bytes, b"".join(one.data for one in events if isinstance(one, AudioChunk)))
     started = next(one for one in events if isinstance(one, StreamStarted))
     done = next(one for one in events if isinstance(one, SynthesisDone))
+    audio = b"".join(one.data for one in events if isinstance(one, AudioChunk))
+    await asyncio.to_thread(_write, file, audio, done.samples)
     audio_s = done.samples / started.sample_rate_hz
     return _Turn(voice, audio_s, done.ttfa_ms, done.rtf, started.cache_state, started.load_ms, file)
 
@@ -175,8 +176,17 @@ async def _live(client: "AsyncClient", file: Path) -> _Show:
                     session.end()
                 case SynthesisDone():
                     show.samples = event.samples
-    await asyncio.to_thread(file.write_bytes, bytes(audio))
+    await asyncio.to_thread(_write, file, bytes(audio), show.samples)
     return show
+
+
+def _write(path: Path, audio: bytes, samples: int) -> None:
+    """A FLAC stream as a file that knows its length."""
+    from voxswap_client import AudioEncoding, complete_header
+
+    with path.open("w+b") as file:
+        file.write(audio)
+        complete_header(file, AudioEncoding.FLAC, samples)
 
 
 def _told(show: _Show) -> str:
