@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 from wyoming.audio import AudioChunk as WyomingChunk
@@ -24,16 +24,19 @@ from voxswap_server import logs
 from voxswap_server.canonical import SpeechOnRecord
 from voxswap_server.domain import AudioChunk, Language, LanguageMode, StreamStarted, SynthesisRequest
 from voxswap_server.door import Door
-from voxswap_server.errors import RequestError
+from voxswap_server.errors import Overloaded, RequestError, VoxswapError
 from voxswap_server.http.bodies import require_id
 from voxswap_server.http.gateway import Services
 from voxswap_server.http.operations import OUR_BUGS, HttpMetrics
 from voxswap_server.http.problems import problem_of, row_of
+from voxswap_server.http.wyoming_events import keep_asking, read_event
 from voxswap_server.ids import new_id
 from voxswap_server.text.sentences import SentenceCutter
 
 US = Attribution("voxswap", "")
 OPERATION = "WYOMING synthesize"
+CONNECT = "WYOMING connect"
+"""Counted only where it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,10 @@ class WyomingConfig:
     host: str = "127.0.0.1"
     default_voice: str = ""
     """Who speaks where no voice is named; "" refuses it."""
+    max_connections: int = 64
+    """One more is told so, and closed."""
+    max_event_bytes: int = 1024 * 1024
+    """Of the data of an event, and of its payload."""
 
 
 class WyomingServer:
@@ -83,18 +90,26 @@ class WyomingServer:
         return finished
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talk = asyncio.current_task()
-        if talk is None:
+        task, open_now = asyncio.current_task(), len(self._talks)
+        if task is None:
             raise RuntimeError("asyncio serves a connection in a task")
-        self._talks.add(talk)
+        self._talks.add(task)
+        talk = _Talk(reader, writer, self)
         try:
-            await _Talk(reader, writer, self).run()
+            if open_now >= self.config.max_connections:
+                raise Overloaded(f"{open_now} connections are open, which is the limit")
+            keep_asking(writer)
+            await talk.run()
+        except VoxswapError as refused:
+            self.metrics.request(CONNECT, row_of(refused).code)
+            with suppress(OSError):  # it need not wait for the answer
+                await talk.tell(refused, new_id())
         except (OSError, ValueError, KeyError, EOFError) as gone:
             # The caller went away, or what it sends is not the protocol: there is nobody to tell.
             logs.canonical("wyoming", level=logging.DEBUG, problem=type(gone).__name__)
         finally:
             writer.close()
-            self._talks.discard(talk)
+            self._talks.discard(task)
 
 
 class _Talk(AsyncEventHandler):
@@ -106,6 +121,20 @@ class _Talk(AsyncEventHandler):
         self._cutter: SentenceCutter | None = None
         """While text comes in pieces."""
         self._voice: SynthesizeVoice | None = None
+
+    async def run(self) -> None:
+        """Until the caller goes away.
+
+        Raises:
+            BodyTooLarge: what it announces is not read.
+        """
+        while (event := await read_event(self.reader, self._on.config.max_event_bytes)) is not None:
+            await self.handle_event(event)
+
+    async def tell(self, error: BaseException, request_id: str) -> None:
+        """What a caller of any transport is told of an error."""
+        problem = problem_of(error, request_id).document
+        await self.write_event(Error(problem["detail"], problem["reason"]).event())
 
     async def handle_event(self, event: Event) -> bool:
         if Describe.is_type(event.type):
@@ -142,8 +171,7 @@ class _Talk(AsyncEventHandler):
             except Exception as error:
                 code = row_of(error).code
                 bug = error if code in OUR_BUGS else None
-                problem = problem_of(error, request_id).document
-                await self.write_event(Error(problem["detail"], problem["reason"]).event())
+                await self.tell(error, request_id)
             finally:
                 self._on.metrics.request(OPERATION, code)
                 level = logging.ERROR if bug else logging.INFO

@@ -1,5 +1,8 @@
 """Home Assistant's protocol, spoken by its own client."""
 
+import asyncio
+import json
+import socket
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -16,6 +19,7 @@ from voxswap_server import errors
 from voxswap_server.domain import Language, Notice
 from voxswap_server.http.gateway import Services
 from voxswap_server.http.wyoming import WyomingConfig, WyomingServer
+from voxswap_server.http.wyoming_events import read_event
 
 
 class Counts:
@@ -141,11 +145,75 @@ async def test_who_goes_away_frees_the_engine():
         await synthesizer.until(lambda: synthesizer.released == 1)
 
 
-async def test_what_is_not_the_protocol_ends_the_connection():
-    async with talking() as (_, client, _):
-        client._writer.write(b"GET / HTTP/1.1\r\n\r\n")
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET / HTTP/1.1",
+        b"[]",
+        b'{"type": "describe", "data_length": "1"}',
+        b'{"no": "type"}',
+        b"[" * 10_000,
+    ],
+)
+async def test_what_is_not_the_protocol_ends_the_connection(line):
+    async with talking() as (server, client, _):
+        client._writer.write(line + b"\n")
         await client._writer.drain()
         assert await client.read_event() is None
+        assert not server.metrics.codes
+
+
+async def test_a_header_without_end_is_not_waited_for():
+    reader = asyncio.StreamReader()
+    reader.feed_data(b" " * 2**17)
+    assert await read_event(reader, 1000) is None
+
+
+@pytest.mark.parametrize("announced", ["data_length", "payload_length"])
+async def test_an_event_that_announces_too_much_is_not_read(announced):
+    async with talking(max_event_bytes=1000) as (server, client, _):
+        client._writer.write(json.dumps({"type": "describe", announced: 1001}).encode() + b"\n")
+        await client._writer.drain()
+        told = Error.from_event(await client.read_event())
+        assert (told.code, "at most 1000" in told.text) == ("BODY_TOO_LARGE", True)
+        assert await client.read_event() is None
+        assert server.metrics.codes == [("WYOMING connect", "INVALID_ARGUMENT")]
+
+
+async def test_there_are_only_so_many_connections():
+    async with talking(max_connections=1, default_voice="narrator") as (server, client, _):
+        await client.write_event(Describe().event())
+        await client.read_event()
+        async with AsyncTcpClient("127.0.0.1", server.port) as other:
+            told = Error.from_event(await other.read_event())
+            assert (told.code, told.text) == ("QUEUE_FULL", "1 connections are open, which is the limit")
+            assert await other.read_event() is None
+        assert server.metrics.codes == [("WYOMING connect", "RESOURCE_EXHAUSTED")]
+        await client.write_event(Synthesize("one").event())
+        await hear(client)
+        await client.disconnect()
+        while server._talks:
+            await asyncio.gather(*server._talks)
+        async with AsyncTcpClient("127.0.0.1", server.port) as next_one:
+            await next_one.write_event(Describe().event())
+            assert Info.is_type((await next_one.read_event()).type)
+
+
+async def test_the_system_asks_whether_the_caller_is_still_there(monkeypatch):
+    served = []
+    monkeypatch.setattr(WyomingServer, "_talk", _keeping(WyomingServer._talk, served))
+    async with talking() as (_, client, _):
+        await client.write_event(Describe().event())
+        await client.read_event()
+        assert served[0].get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+
+
+def _keeping(talk, served):
+    def kept(server, reader, writer):
+        served.append(writer)
+        return talk(server, reader, writer)
+
+    return kept
 
 
 async def test_draining_ends_it():
