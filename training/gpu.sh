@@ -28,8 +28,8 @@ start() { # NAME COMMAND...: in the background, with a log of its own
 # The decoder's halves learn side by side; what is left of the run then goes to the whole of it.
 minutes() { "$python" -c "print(round($1, 2))"; }
 both_halves_then_whole() {
-    local began=$SECONDS sound=(--sound "$work/sound" --report-every 250)
-    stage acoustic "${common[@]}" "${sound[@]}" --minutes "$run" --codebook "$pack/codebook.npz" --out "$work/acoustic" \
+    local began=$SECONDS sound=(--sound "$work/sound" --codebook "$pack/codebook.npz" --report-every 250)
+    stage acoustic "${common[@]}" "${sound[@]}" --minutes "$run" --out "$work/acoustic" \
         --budget-minutes "$(minutes "$total * 0.3")" --batch 64 &
     local acoustic=$!
     stage vocoder "${common[@]}" "${sound[@]}" --minutes "$run" --out "$work/vocoder" \
@@ -38,8 +38,8 @@ both_halves_then_whole() {
     local left
     left=$(minutes "$run - ($SECONDS - $began) / 60")
     if "$python" -c "exit($left < 0.3)"; then
-        stage decoder "${common[@]}" "${sound[@]}" --minutes "$left" --codebook "$pack/codebook.npz" \
-            --acoustic "$work/acoustic" --vocoder "$work/vocoder" --out "$work/decoder" \
+        stage decoder "${common[@]}" "${sound[@]}" --minutes "$left" \
+            --acoustic "$work/acoustic/acoustic.pt" --vocoder "$work/vocoder/vocoder.pt" --out "$work/decoder" \
             --budget-minutes "$(minutes "$total * 0.35")" --batch 48 --judge-width 32
     fi
 }

@@ -11,6 +11,7 @@ from voxswap_training.codes import CLASS_DIMS, CODES, DIMS, Codebook
 from voxswap_training.entries import FRAME_SAMPLES, Entry
 from voxswap_training.pack import Lines, build_lines
 from voxswap_training.phonemes import CLASSES
+from voxswap_training.pitch import Pitch
 from voxswap_training.sound import RATE_HZ, Sound, resampled_counts
 
 PHONEMES = "_hˈAt kˈæt._"
@@ -72,3 +73,8 @@ def sound(lines: Lines, tmp_path: Path) -> Sound:
     tone = 9000 * np.sin(2 * np.pi * 220 * np.arange(counts.sum()) / RATE_HZ)
     tone.astype(np.int16).tofile(tmp_path / "sound")
     return Sound(tmp_path / "sound", counts, torch.device("cpu"))
+
+
+@pytest.fixture
+def pitch(lines: Lines, codebook: Codebook) -> Pitch:
+    return Pitch(lines, codebook.medians_hz)

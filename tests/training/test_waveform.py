@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from voxswap_training.discriminators import Discriminators, discriminator_loss, generator_losses
-from voxswap_training.mel_frames import BANDS, CHANNELS, MelFrames
+from voxswap_training.mel_frames import BANDS, CHANNELS, MelFrames, pitch_of, with_pitch
 from voxswap_training.signal import MelFilter, mel_bank, spectrum
 from voxswap_training.sound import RATE_HZ
 from voxswap_training.utterances import FRAME_SAMPLES
@@ -38,16 +38,22 @@ def test_mel_filter_follows_level() -> None:
     assert float((difference - np.log(2)).abs().max()) < 0.01
 
 
-def test_a_mel_frame_is_two_spectra_the_earlier_first() -> None:
+def test_a_frame_is_two_spectra_the_earlier_first_with_their_pitch_at_the_ends() -> None:
     mel = MelFrames()
     wave = torch.cat([tone(500, 2 * FRAME_SAMPLES), tone(4000, 2 * FRAME_SAMPLES)], 1)
-    frames, log = mel(wave), mel.log(wave)
+    pitch = torch.arange(8.0).view(1, 2, 4)
+    frames, log = mel(wave, pitch), mel.log(wave)
     assert frames.shape == (1, CHANNELS, 4)
     for frame in range(4):
         for half in range(2):
-            part = frames[0, half * BANDS : (half + 1) * BANDS, frame]
+            part = frames[0, 1 + half * BANDS : 1 + (half + 1) * BANDS, frame]
             assert part.argmax() == log[0, :, 2 * frame + half].argmax()
-    assert float(mel(torch.zeros(1, FRAME_SAMPLES)).min()) == pytest.approx((-7.0 + 2.0) / 3.0)
+    assert torch.equal(pitch_of(frames), pitch)
+    higher = with_pitch(frames, pitch + 1)
+    assert torch.equal(pitch_of(higher), pitch + 1)
+    assert torch.equal(higher[:, 1:-1], frames[:, 1:-1])
+    quiet = mel(torch.zeros(1, FRAME_SAMPLES), torch.zeros(1, 2, 1))
+    assert float(quiet.min()) == pytest.approx((-7.0 + 2.0) / 3.0)
 
 
 @torch.no_grad()

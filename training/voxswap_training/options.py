@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from voxswap_training.loop import Budget
     from voxswap_training.pack import Lines
+    from voxswap_training.pitch import Pitch
     from voxswap_training.sound import Sound
 
 
@@ -20,12 +21,15 @@ def content_sound(options: argparse.Namespace, device: "torch.device") -> "Sound
     return Sound(options.sound / "sound_16k.i16", resampled_counts(lines, CONTENT_RATE_HZ), device)
 
 
-def decoder_sound(options: argparse.Namespace, device: "torch.device") -> "tuple[Lines, Sound]":
+def decoder_sound(options: argparse.Namespace, device: "torch.device") -> "tuple[Lines, Sound, Pitch]":
+    from voxswap_training.codes import Codebook
     from voxswap_training.pack import Lines
+    from voxswap_training.pitch import Pitch
     from voxswap_training.sound import RATE_HZ, Sound, resampled_counts
 
     lines = Lines.load(options.pack / "lines.npz")
-    return lines, Sound(options.sound / "sound_32k.i16", resampled_counts(lines, RATE_HZ), device)
+    sound = Sound(options.sound / "sound_32k.i16", resampled_counts(lines, RATE_HZ), device)
+    return lines, sound, Pitch(lines, Codebook.load(options.codebook).medians_hz)
 
 
 def decoder_codebook(options: argparse.Namespace, width: int) -> "torch.Tensor":

@@ -2,8 +2,12 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from voxswap_training.options import add_training, budget_of, content_sound, decoder_codebook, decoder_sound, device_of
+
+if TYPE_CHECKING:
+    from voxswap_training.train_generator import GeneratorSettings
 
 
 def add_stages(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -78,82 +82,68 @@ def _run_acoustic(options: argparse.Namespace) -> None:
 
     device, shape = device_of(options), SovitsShape()
     settings = AcousticSettings(batch=options.batch, report_every=options.report_every, seed=options.seed)
-    lines, sound = decoder_sound(options, device)
+    corpus = decoder_sound(options, device)
     codebook = decoder_codebook(options, shape.content_width)
     budget = budget_of(options)
-    AcousticTrainer(lines, sound, codebook, options.out, budget, settings, shape=shape, device=device).run()
+    AcousticTrainer(*corpus, codebook, options.out, budget, settings, shape=shape, device=device).run()
 
 
 def _vocoder(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    stage = stages.add_parser("vocoder", help="train the generator alone: mel frames -> waveform")
+    stage = stages.add_parser("vocoder", help="train the generator alone: true frames -> waveform")
     add_training(stage)
-    stage.add_argument("--sound", type=Path, required=True, help="folder of stage `sound`")
-    stage.add_argument("--batch", type=int, default=16)
-    stage.add_argument("--slice-frames", type=int, default=32)
-    stage.add_argument("--judge-width", type=int, default=24)
-    stage.add_argument("--judged-from", type=float, default=0.1)
-    stage.add_argument("--report-every", type=int, default=100)
+    _add_generator(stage, batch=16, rate=1e-3, judge_rate=5e-4, judged_from=0.1)
     stage.set_defaults(run=_run_vocoder)
 
 
 def _run_vocoder(options: argparse.Namespace) -> None:
     from voxswap_training.sovits import SovitsShape
-    from voxswap_training.train_vocoder import VocoderSettings, VocoderTrainer
+    from voxswap_training.train_vocoder import train
 
-    settings = VocoderSettings(
-        batch=options.batch,
-        slice_frames=options.slice_frames,
-        judge_width=options.judge_width,
-        judged_from=options.judged_from,
-        report_every=options.report_every,
-        seed=options.seed,
-    )
-    device = device_of(options)
-    lines, sound = decoder_sound(options, device)
-    VocoderTrainer(lines, sound, options.out, budget_of(options), settings, shape=SovitsShape(), device=device).run()
+    device, settings = device_of(options), _generator_settings(options)
+    corpus = decoder_sound(options, device)
+    train(*corpus, options.out, budget_of(options), settings, shape=SovitsShape(), device=device)
 
 
 def _decoder(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    stage = stages.add_parser("decoder", help="train what `acoustic` and `vocoder` learnt as one network")
+    stage = stages.add_parser("decoder", help="train the generator to speak from what `acoustic` says")
     add_training(stage)
-    stage.add_argument("--codebook", type=Path, required=True)
-    stage.add_argument("--sound", type=Path, required=True, help="folder of stage `sound`")
-    stage.add_argument("--acoustic", type=Path, required=True, help="folder of stage `acoustic`")
-    stage.add_argument("--vocoder", type=Path, required=True, help="folder of stage `vocoder`")
-    stage.add_argument("--batch", type=int, default=32)
-    stage.add_argument("--slices", type=int, default=1, help="of each utterance, for the generator")
-    stage.add_argument("--slice-frames", type=int, default=32)
-    stage.add_argument("--judge-width", type=int, default=24, help="as in stage `vocoder`")
-    stage.add_argument("--report-every", type=int, default=100)
+    _add_generator(stage, batch=32, rate=5e-4, judge_rate=4e-4, judged_from=0.0)
+    stage.add_argument("--acoustic", type=Path, required=True, help="checkpoint of stage `acoustic`")
+    stage.add_argument("--vocoder", type=Path, required=True, help="checkpoint of stage `vocoder`")
     stage.set_defaults(run=_run_decoder)
 
 
 def _run_decoder(options: argparse.Namespace) -> None:
     from voxswap_training.sovits import SovitsShape
-    from voxswap_training.train_decoder import DecoderSettings, DecoderTrainer, Halves
+    from voxswap_training.train_decoder import Halves, train
 
-    device, shape = device_of(options), SovitsShape()
-    settings = DecoderSettings(
-        batch=options.batch,
-        slices=options.slices,
-        slice_frames=options.slice_frames,
-        judge_width=options.judge_width,
-        report_every=options.report_every,
-        seed=options.seed,
-    )
-    lines, sound = decoder_sound(options, device)
-    trainer = DecoderTrainer(
-        lines,
-        sound,
-        decoder_codebook(options, shape.content_width),
-        options.out,
-        budget_of(options),
-        settings,
-        halves=Halves(options.acoustic / "acoustic.pt", options.vocoder / "vocoder.pt"),
-        shape=shape,
-        device=device,
-    )
-    trainer.run()
+    device, settings, shape = device_of(options), _generator_settings(options), SovitsShape()
+    corpus = decoder_sound(options, device)
+    codebook = decoder_codebook(options, shape.content_width)
+    halves = Halves(options.acoustic, options.vocoder)
+    train(*corpus, codebook, options.out, budget_of(options), settings, halves=halves, shape=shape, device=device)
+
+
+def _add_generator(
+    stage: argparse.ArgumentParser, *, batch: int, rate: float, judge_rate: float, judged_from: float
+) -> None:
+    stage.add_argument("--codebook", type=Path, required=True)
+    stage.add_argument("--sound", type=Path, required=True, help="folder of stage `sound`")
+    stage.add_argument("--batch", type=int, default=batch, help="stretches a step")
+    stage.add_argument("--slice-frames", type=int, default=32, help="of 20 ms, a stretch")
+    stage.add_argument("--rate", type=float, default=rate)
+    stage.add_argument("--judge-rate", type=float, default=judge_rate)
+    stage.add_argument("--judge-width", type=int, default=24)
+    stage.add_argument("--judged-from", type=float, default=judged_from, help="share of the budget")
+    stage.add_argument("--report-every", type=int, default=100)
+
+
+def _generator_settings(options: argparse.Namespace) -> "GeneratorSettings":
+    from dataclasses import fields
+
+    from voxswap_training.train_generator import GeneratorSettings
+
+    return GeneratorSettings(**{field.name: getattr(options, field.name) for field in fields(GeneratorSettings)})
 
 
 def _ecapa(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

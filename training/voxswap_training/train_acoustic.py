@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from voxswap_training.loop import Budget, Progress, adamw, autocast, descend, set_rate
 from voxswap_training.mel_frames import MelFrames
 from voxswap_training.pack import Lines
+from voxswap_training.pitch import Pitch
 from voxswap_training.signal import spectrum
 from voxswap_training.sound import Sound
 from voxswap_training.sovits import SovitsShape, TrainableSovits
@@ -33,6 +34,8 @@ class AcousticSettings:
     corrupted_share: float = 0.03
     """Of the tokens, as many as T2S may get wrong."""
     frequent_share: float = 0.8
+    pitch_weight: float = 0.1
+    """Of the distance of pitch beside that of spectra."""
     report_every: int = 100
     seed: int = 0
 
@@ -69,11 +72,12 @@ class Acoustic(nn.Module):
         )
         return z, mask, speaker
 
-    def distance(self, z: Tensor, mask: Tensor, samples: Tensor) -> Tensor:
-        """Mean distance of real frames from the true ones, on the scale of MelFrames."""
+    def distances(self, z: Tensor, mask: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Mean distances of real frames from the true ones, on the scale of MelFrames: of spectra, and of pitch."""
         with torch.no_grad():
-            true = self.mel(samples)
-        return ((z.float() - true).abs() * mask).sum() / (mask.sum() * z.shape[1])
+            true = self.mel(batch.samples, batch.pitch)
+        apart = ((z.float() - true).abs() * mask).sum((0, 2)) / mask.sum()
+        return apart[1:-1].mean(), (apart[0] + apart[-1]) / 2
 
 
 class AcousticTrainer:
@@ -81,6 +85,7 @@ class AcousticTrainer:
         self,
         lines: Lines,
         sound: Sound,
+        pitch: Pitch,
         codebook: Tensor,
         folder: Path,
         budget: Budget,
@@ -98,9 +103,9 @@ class AcousticTrainer:
         self._progress.resume()
         seed = settings.seed + self._progress.step
         torch.manual_seed(seed)
-        train = Utterances(lines, sound, device, dev=False, seed=seed, frequent_share=settings.frequent_share)
+        train = Utterances(lines, sound, pitch, device, dev=False, seed=seed, frequent_share=settings.frequent_share)
         self._train = train.batches(settings.batch)
-        dev = Utterances(lines, sound, device, dev=True, seed=1, frequent_share=settings.frequent_share)
+        dev = Utterances(lines, sound, pitch, device, dev=True, seed=1, frequent_share=settings.frequent_share)
         batches = dev.batches(min(8, settings.batch))
         self._dev = [next(batches) for _ in range(3)]
 
@@ -111,21 +116,22 @@ class AcousticTrainer:
         self._progress.train(self._step, self._measure, self._curve, report_every=every, flat=0.3)
         return self.acoustic.decoder
 
-    def _distance(self, batch: Batch, *, dropout: float = 0.0, corrupted_share: float = 0.0) -> Tensor:
+    def _distances(self, batch: Batch, *, dropout: float = 0.0, corrupted_share: float = 0.0) -> tuple[Tensor, Tensor]:
         with autocast(self._device):
             z, mask, _ = self.acoustic(batch, dropout=dropout, corrupted_share=corrupted_share)
-        return self.acoustic.distance(z, mask, batch.samples)
+        return self.acoustic.distances(z, mask, batch)
 
     def _step(self, rate: float) -> dict[str, Tensor]:
         settings, batch = self._settings, next(self._train)
         set_rate(self._optimiser, settings.rate * rate)
-        distance = self._distance(batch, dropout=settings.dropout, corrupted_share=settings.corrupted_share)
-        descend(self._optimiser, self.acoustic, 10 * distance, longest=CLIP)
-        return {"distance": distance.detach()}
+        spectra, pitch = self._distances(batch, dropout=settings.dropout, corrupted_share=settings.corrupted_share)
+        descend(self._optimiser, self.acoustic, 10 * (spectra + settings.pitch_weight * pitch), longest=CLIP)
+        return {"distance": spectra.detach(), "pitch": pitch.detach()}
 
     @torch.no_grad()
     def _measure(self) -> Mapping[str, float]:
         self.acoustic.eval()
-        found = [self._distance(batch).item() for batch in self._dev]
+        found = [[distance.item() for distance in self._distances(batch)] for batch in self._dev]
         self.acoustic.train()
-        return {"dev_distance": float(np.mean(found))}
+        spectra, pitch = np.mean(found, 0)
+        return {"dev_distance": float(spectra), "dev_pitch": float(pitch)}
