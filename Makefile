@@ -8,6 +8,8 @@ CASES ?=
 FILE ?=
 BUILT_IN ?= model_store/voxswap_store/built_in_voices
 WITH ?=
+ONLY ?=
+ROUNDS ?=
 JUDGES := .judges
 SRC := server client model_store proto training tests bench deploy
 
@@ -72,8 +74,10 @@ parity-text: setup
 	@test -n "$(FILE)" || { echo "usage: make parity-text FILE=<jsonl>"; exit 2; }
 	$(BIN)/voxswap parity-text --accepted tests/goldens/text/accepted.toml $(FILE)
 
-bench: setup
-	$(BIN)/voxswap bench
+# Everything that has a goal, in one run; ONLY and ROUNDS make it shorter: docs/BENCHMARKS.md.
+bench: setup .peers/cpufast .peers/genie
+	$(BIN)/voxswap bench --size full --threads 1 --cpu-time $(if $(ONLY),--only "$(ONLY)") $(if $(ROUNDS),--rounds $(ROUNDS)) --write
+	$(MAKE) peers
 
 # Other servers need other versions of nearly everything: each has an environment of its own.
 .peers/%: bench/peers/%.txt
@@ -81,8 +85,12 @@ bench: setup
 	$@/bin/pip install --quiet --requirement $<
 	touch $@
 
+# A peer that stops fails the target, but what the others did is told all the same.
 peers: setup .peers/cpufast .peers/genie
-	OMP_NUM_THREADS=1 $(BIN)/python -m bench.peers cpufast=.peers/cpufast genie=.peers/genie --to docs/benchmarks
+	failed=0; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.peers cpufast=.peers/cpufast genie=.peers/genie --to docs/benchmarks \
+	  $(if $(ROUNDS),--rounds $(ROUNDS)) || failed=$$?; \
+	$(BIN)/python -m bench.goals docs/benchmarks && exit $$failed
 
 screenshots: setup
 	$(BIN)/python bench/screenshots.py docs/images

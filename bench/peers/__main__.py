@@ -3,6 +3,7 @@
     make peers                                                      # sets the peers up, measures, writes the report
     python -m bench.peers cpufast=.peers/cpufast genie=.peers/genie --to docs/benchmarks
     python -m bench.peers .peers/cpufast --rounds 2                 # one of them, printed only
+    python -m bench.peers .peers/cpufast --rounds 1 --size small    # shows in a minute that all of it runs
 
 Each peer is a package of PyPI in an environment of its own: see `rivals.py`. One that cannot do the work is reported
 with what it said, and the others are measured.
@@ -11,19 +12,24 @@ with what it said, and the others are measured.
 import argparse
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, Final
 
 import torch
 
 from bench.peers import compare
-from bench.peers.material import TOKENS, Material, prepare
+from bench.peers.material import TOKENS, VOICE, Material, front_end_s, prepare
 from bench.peers.ours import ours
 from bench.peers.process import Peer, PeerFailed
 from bench.peers.rivals import RIVALS, Rival
 from bench.peers.written import write
 from voxswap_server.bench import machine
-from voxswap_server.bench.report import Report
+from voxswap_server.bench.voices import SIZES
+
+_SIDES: Final[Mapping[str, Mapping[str, Any]]] = {"exact": {}, "int8": {"engine": {"int8_voices": [VOICE]}}}
+"""Ours -> sections of the server's settings."""
 
 
 def main() -> int:
@@ -33,17 +39,22 @@ def main() -> int:
     parser.add_argument(
         "peers", nargs="+", metavar="NAME=ENVIRONMENT", help=f"virtual environments; names: {', '.join(RIVALS)}"
     )
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="that count, behind one that does not")
+    parser.add_argument(
+        "--size", choices=SIZES, default="full", help="of the seeded voice: small only shows that all runs"
+    )
     parser.add_argument("--threads", type=int, default=1, help="of the networks, on either side")
     parser.add_argument("--to", type=Path, help="also write peers.md, peers.json and peers.png into this folder")
     arguments = parser.parse_args()
     environments = dict(named(one) for one in arguments.peers)
     torch.set_num_threads(arguments.threads)
-    before, rows, told = machine.load(), [], {}
+    before, found, told = machine.load(), [], {}
     with tempfile.TemporaryDirectory(prefix="voxswap-peers-") as folder, ExitStack() as stack:
-        material = prepare(Path(folder))
-        exact = stack.enter_context(ours(material, arguments.threads))
-        int8 = stack.enter_context(ours(material, arguments.threads, engine={"int8_voices": ["peer"]}))
+        material = prepare(Path(folder), arguments.size)
+        sides = {
+            kind: stack.enter_context(ours(material, arguments.threads, **settings))
+            for kind, settings in _SIDES.items()
+        }
         for name, environment in environments.items():
             python = environment.absolute() / "bin" / "python"
             rival, told[name] = RIVALS[name], "nothing: it could not be measured"
@@ -52,19 +63,21 @@ def main() -> int:
                     opened = peer.ask("open", **_given(material))
                     told[name] = _told(rival, opened)
                     prompt_tokens = int(opened["prompt_tokens"])
-                    for found in compare.measure(exact, int8, peer, rival, prompt_tokens, arguments.rounds):
-                        rows.append(found)
-                        print(" | ".join(found[0].cells()), flush=True)
+                    for one in compare.measure(sides, peer, rival, prompt_tokens, arguments.rounds):
+                        found.append(one)
+                        print(" | ".join(one.row.cells()), flush=True)
             except (OSError, PeerFailed) as error:
                 told[name] += f"; stopped: {error}"
                 print(f"{rival.package}: {error}", file=sys.stderr)
     conditions = machine.description(arguments.threads) | {
         **{f"peer {name}": words for name, words in told.items()},
-        "run": f"{arguments.rounds} interleaved rounds, seeded full-size v2 voice, CPU seconds of the whole process",
+        "run": f"{arguments.rounds} interleaved rounds, seeded {arguments.size} v2 voice, CPU seconds of the process",
+        "text": f"{len(material.phones)} phones behind {len(material.prompt_phones)} of the clip's transcript; a peer "
+        f"is given them, ours reads the text itself, and what that takes is counted: {1e3 * front_end_s():.1f} ms",
         "load average": f"{before} before, {machine.load()} after",
     }
     if arguments.to:
-        for path in write(arguments.to, Report(conditions, tuple(row for row, _ in rows)), rows):
+        for path in write(arguments.to, conditions, found):
             print(f"wrote {path}")
     return 1 if any("stopped" in words for words in told.values()) else 0
 

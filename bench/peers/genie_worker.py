@@ -1,19 +1,19 @@
 """Runs inside the environment of genie-tts and does, by its own code, what it is asked on standard input.
 
-Imports nothing of ours. Its own converter makes its ONNX files of the checkpoints that it is given. Two things are put
-in the place of what it would download: the features of the reference clip, which are noise of the right length (they
-are encoded once for each clip, and that is not timed), and the phones, which are given. Nothing is played.
+Imports nothing of ours but the loop beside it. Its own converter makes its ONNX files of the checkpoints that it is
+given. Two things are put in the place of what it would download: the features of the reference clip, which are noise of
+the right length (they are encoded once for each clip, and that is not timed), and the phones, which are given. Nothing
+is played.
 """
 
-import json
 import os
 import sys
-import time
 import types
 import wave
-from contextlib import redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
+
+from answering import Watch, require_length, serve
 
 THREADS = int(os.environ["OMP_NUM_THREADS"])
 DATA = Path("GenieData").absolute()  # two of its files must be there for the package to be imported at all
@@ -45,10 +45,10 @@ SSL_CHANNELS, BERT_CHANNELS = 768, 1024
 
 
 class Bounded:
-    """Its stage decoder, which says that the end has come after so many tokens."""
+    """Its stage decoder, which says that the end has come after so many steps."""
 
-    def __init__(self, session, tokens):
-        self._session, self._left = session, tokens
+    def __init__(self, session, steps):
+        self._session, self._left = session, steps
 
     def get_inputs(self):
         return self._session.get_inputs()
@@ -102,14 +102,11 @@ class Worker:
         self.model = model_manager.get(NAME)
 
     def t2s(self, rows, tokens, **_how):
+        """So many draws: the first of them is its first stage's."""
         if rows != 1:
             raise ValueError("it has no batches")
-        begin = _now()
-        self._tokens(tokens)
-        return {"all": _since(begin), "tokens": tokens, "drawn": rows}
-
-    def _tokens(self, tokens):
-        return Inference.tts_client.t2s_cpu(
+        watch = Watch()
+        Inference.tts_client.t2s_cpu(
             ref_seq=self.prompt.phonemes_seq,
             ref_bert=self.prompt.text_bert,
             text_seq=self.phones,
@@ -117,58 +114,45 @@ class Worker:
             ssl_content=self.prompt.ssl_content,
             encoder=self.model.T2S_ENCODER,
             first_stage_decoder=self.model.T2S_FIRST_STAGE_DECODER,
-            stage_decoder=Bounded(self.model.T2S_STAGE_DECODER, tokens),
+            stage_decoder=Bounded(self.model.T2S_STAGE_DECODER, tokens - 1),
         )
+        return watch.read()
 
     def decode(self, tokens):
         codes = np.random.default_rng(1).integers(0, 1024, (1, 1, tokens))
         given = {"text_seq": self.phones, "pred_semantic": codes, "ref_audio": self.prompt.audio_32k}
-        begin = _now()
+        watch = Watch()
         (audio, *_) = self.model.VITS.run(None, given)
-        return {"all": _since(begin), "audio_s": audio.shape[-1] / RATE_HZ}
+        took = watch.read()
+        require_length(audio.shape[-1] / RATE_HZ, tokens)
+        return took
 
-    def request(self, **_how):
-        begin = _now()
+    def request(self):
+        watch = Watch()
         audio = Inference.tts_client.tts(
             text="text.",
             prompt_audio=self.prompt,
             encoder=self.model.T2S_ENCODER,
             first_stage_decoder=self.model.T2S_FIRST_STAGE_DECODER,
-            stage_decoder=Bounded(self.model.T2S_STAGE_DECODER, self.tokens),
+            # It speaks one token less than its stage decoder makes steps: the last would be the end of speech.
+            stage_decoder=Bounded(self.model.T2S_STAGE_DECODER, self.tokens + 1),
             vocoder=self.model.VITS,
             prompt_encoder=self.model.PROMPT_ENCODER,
             language=LANGUAGE,
         )
-        took = _since(begin)  # a sentence is its smallest piece
-        return {"first": took, "all": took, "audio_s": audio.shape[-1] / RATE_HZ}
+        took = watch.read()
+        require_length(audio.shape[-1] / RATE_HZ, self.tokens)
+        return took
+
+    def first(self, **_how):
+        return self.request()  # a sentence is its smallest piece
 
     def switch(self):
+        watch = Watch()
         model_manager.remove_character(NAME)
-        begin = _now()
         self._load()
-        return {"all": _since(begin)}
-
-
-def _now():
-    return time.perf_counter(), time.process_time()
-
-
-def _since(begin):
-    wall, cpu = begin
-    return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
-
-
-def main():
-    worker, answers = Worker(), sys.stdout
-    with redirect_stdout(sys.stderr):
-        for line in sys.stdin:
-            asked = json.loads(line)
-            try:
-                answer = getattr(worker, asked.pop("work"))(**asked)
-            except Exception as error:  # whatever it is, the one who asked is told
-                answer = {"error": repr(error)}
-            print(json.dumps(answer), file=answers, flush=True)
+        return watch.read()
 
 
 if __name__ == "__main__":
-    main()
+    serve(Worker())

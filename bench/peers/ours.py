@@ -5,13 +5,13 @@ Knows nothing of peers.
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from bench.peers.material import TEXT, VOICE, Material
+from bench.peers.material import TEXT, TOKENS, TOKENS_PER_S, VOICE, Material
 from voxswap_server.bench.engines import Driven, engine_over
 from voxswap_server.domain import AudioChunk, CutMethod, Language, SamplingParams, StreamStarted, SynthesisRequest
 from voxswap_server.engine.voice import Voice
@@ -82,40 +82,48 @@ class Ours:
         conditioning = Conditioning(torch.zeros(1, self._material.speaker_width, 1))
         codes = torch.randint(0, 1024, (tokens,), generator=torch.Generator().manual_seed(1))
         phones = torch.tensor(self._material.phones)
-        watch = Watch()
-        for _piece in self._voice.decoder.synthesize(codes, phones, conditioning, PhiloxNoise(1)):
-            pass
-        return watch.read()
+        watch, samples = Watch(), 0
+        for piece in self._voice.decoder.synthesize(codes, phones, conditioning, PhiloxNoise(1)):
+            samples += piece.numel()
+        took = watch.read()
+        _require_length(samples / self._voice.decoder.spec.sample_rate_hz, tokens)
+        return took
 
-    def request(self, *, exact: bool) -> tuple[Took, Took, float]:
-        """First audio, all of it, and how many seconds it had."""
-        return self._on.run(self._request(exact=exact))
+    def request(self) -> Took:
+        """One sentence in one go, decoded when all of its tokens are there."""
+        return self._on.run(self._whole())
 
-    async def _request(self, *, exact: bool) -> tuple[Took, Took, float]:
-        sampling = SamplingParams(top_k=5, top_p=1.0, temperature=1.0, repetition_penalty=1.35, seed=1)
-        cut = CutMethod.NONE
-        asked = SynthesisRequest(
-            "peers", VOICE, TEXT, Language("en"), sampling=sampling, cut_method=cut, exact=exact, unary=exact
-        )
-        watch, first, samples, rate_hz = Watch(), None, 0, 1
-        async for event in self._on.engine.synthesizer.synthesize(asked):
+    def first(self) -> Took:
+        """The first audio of the same sentence as a stream, which is then broken off."""
+        return self._on.run(self._first())
+
+    async def _whole(self) -> Took:
+        watch, samples, rate_hz = Watch(), 0, 1
+        async for event in self._on.engine.synthesizer.synthesize(_asked(exact=True, unary=True)):
             if isinstance(event, StreamStarted):
                 rate_hz = event.sample_rate_hz
             elif isinstance(event, AudioChunk):
-                first = first or watch.read()
                 samples += event.samples
-        if first is None:
-            raise ValueError("there was no audio")
-        return first, watch.read(), samples / rate_hz
+        took = watch.read()
+        _require_length(samples / rate_hz, TOKENS)
+        return took
+
+    async def _first(self) -> Took:
+        watch = Watch()
+        async with aclosing(self._on.engine.synthesizer.synthesize(_asked(exact=False, unary=False))) as events:
+            async for event in events:
+                if isinstance(event, AudioChunk) and event.samples:
+                    return watch.read()
+        raise ValueError("there was no audio")
 
     def switch(self) -> Took:
-        """From files in the page cache to a voice that can speak."""
+        """Lets go of the voice and reads it again, from files in the page cache, until it can speak."""
         return self._on.run(self._switch())
 
     async def _switch(self) -> Took:
         residency = self._on.engine.residency
-        await residency.unload_voice(VOICE, wait=True)
         watch = Watch()
+        await residency.unload_voice(VOICE, wait=True)
         async with residency.lease(VOICE) as lease:
             took = watch.read()
             self._voice = lease.bundle
@@ -138,5 +146,24 @@ def ours(material: Material, threads: int, **settings: Any) -> Iterator[Ours]:
                 return lease.bundle
 
         one = Ours(on, on.run(leased()), material)
-        one.request(exact=True)
+        one.request()
         yield one
+
+
+def _asked(*, exact: bool, unary: bool) -> SynthesisRequest:
+    return SynthesisRequest(
+        "peers",
+        VOICE,
+        TEXT,
+        Language("en"),
+        sampling=SamplingParams(top_k=5, top_p=1.0, temperature=1.0, repetition_penalty=1.35, seed=1),
+        pause_s=0.0,
+        cut_method=CutMethod.NONE,
+        exact=exact,
+        unary=unary,
+    )
+
+
+def _require_length(audio_s: float, tokens: int) -> None:
+    if abs(audio_s - tokens / TOKENS_PER_S) > 0.5 / TOKENS_PER_S:
+        raise ValueError(f"we spoke for {audio_s:.2f} s, which are not {tokens} tokens")

@@ -19,12 +19,15 @@ class Rival:
     """Runs in its environment."""
     runtime: str
     """The package that computes: its version is told too."""
-    rows: tuple[int, ...]
-    """Batches of T2S that it can do."""
-    loops: tuple[str, ...]
-    """Its ways to draw tokens."""
+    loops: Mapping[str, tuple[int, ...]]
+    """Its ways to draw tokens -> the batches in which it can."""
     modes: Mapping[str, str]
     """How it can stream: what the report calls it -> its worker's mode."""
+
+    @property
+    def rows(self) -> list[int]:
+        """All batches, each once."""
+        return sorted({rows for able in self.loops.values() for rows in able})
 
 
 _HERE: Final = Path(__file__).parent
@@ -33,16 +36,14 @@ RIVALS: Final[Mapping[str, Rival]] = {
         "gpt-sovits-cpufast",
         _HERE / "cpufast_worker.py",
         "torch",
-        rows=(1, 4, 8),
-        loops=("batch", "naive"),
+        loops={"batch": (1, 4, 8), "naive": (1,)},
         modes={"sentences": "sentence", "stream": "stream", "fastest stream": "fast stream"},
     ),
     "genie": Rival(
         "genie-tts",
         _HERE / "genie_worker.py",
         "onnxruntime",
-        rows=(1,),
-        loops=("its",),
+        loops={"its": (1,)},
         modes={"sentences": "sentence"},
     ),
 }

@@ -5,6 +5,7 @@ Knows nothing of voices.
 
 import os
 import platform
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,7 @@ def description(threads: int) -> dict[str, str]:
         "machine": f"{_processor()}, {usable_cores()} cores for this process, {memory / 2**30:.0f} GiB",
         "software": f"Python {platform.python_version()}, torch {torch.__version__}",
         "networks": f"{threads} thread{'s' if threads > 1 else ''}, fp32 on the CPU",
+        "begun": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     }
 
 

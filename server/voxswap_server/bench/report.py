@@ -5,7 +5,7 @@ Knows nothing of how a number came about, or of terminals.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 from voxswap_server.bench.timing import Better, Ratio, Series, ratio
@@ -52,7 +52,7 @@ class Row:
             return (self.name, self.unit, *own, "", "", "", "")
         reference = (self.reference.name, number(self.reference.series.best(self.better)))
         found = self.ratio
-        within = f"{number(found.lowest)} to {number(found.highest)}"
+        within = f"{number(min(found.within.values))} to {number(max(found.within.values))}"
         return (self.name, self.unit, *own, *reference, number(found.best), within)
 
     def as_json(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Row:
             "spread": self.series.spread,
             "rounds": self.series.values,
             "reference": {"name": compared.name, "rounds": compared.series.values} if compared else None,
-            "ratio": asdict(self.ratio) if self.ratio else None,
+            "ratio": _ratio_as_json(self.ratio) if self.ratio else None,
         }
 
 
@@ -105,6 +105,12 @@ def markdown(report: Report, titles: Mapping[str, str]) -> str:
 def as_json(report: Report) -> str:
     content = {"conditions": dict(report.conditions), "rows": [row.as_json() for row in report.rows]}
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _ratio_as_json(found: Ratio) -> dict[str, Any]:
+    within = found.within
+    spread = {"rounds": within.values, "median": within.median, "spread": within.spread}
+    return {"best": found.best, **spread, "apart_s": found.apart_s, "counts": found.counts}
 
 
 def _line(cells: Any) -> str:

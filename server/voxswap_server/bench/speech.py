@@ -114,7 +114,9 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
         }
         found = interleaved(work, options.rounds, warm_up=False)
     heard, joint = requests.alone[False], requests.alone[True]
-    first, later = (Series(tuple(one.ttfa_ms for one in answers)) for answers in (heard, joint))
+    first, later = (
+        found[name].instead(one.ttfa_ms for one in answers) for name, answers in (("single", heard), ("exact", joint))
+    )
     whole = Reference("exact, all tokens first", later)
     yield Row("requests", "alone: time to first audio", "ms", first, reference=whole)
     yield Row("requests", "alone: real-time factor", "RTF", Series(tuple(one.rtf for one in heard)))
@@ -129,6 +131,7 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     ):
         reference = Reference("one after another", found[f"{prefix}one by one"])
         yield Row("requests", name, unit, found[f"{prefix}together"], "higher", reference)
-        spent = {way: Series(tuple(requests.cpu_s[f"{prefix}{way}"])) for way in ("together", "one by one")}
+        ways = ("together", "one by one")
+        spent = {way: found[prefix + way].instead(requests.cpu_s[prefix + way]) for way in ways}
         whole = Reference("one after another", spent["one by one"])
         yield Row("requests", f"{name}, all processors", "CPU s/audio s", spent["together"], reference=whole)

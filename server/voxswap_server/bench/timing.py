@@ -6,9 +6,9 @@ that are compared take turns within each round, and a ratio is also formed round
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Sample = Callable[[], float]
 """Does the work once and says what it came to: seconds, or whatever unit its row has."""
@@ -22,6 +22,8 @@ class Series:
     """One number a round."""
 
     values: tuple[float, ...]
+    began_s: tuple[float, ...] = ()
+    """When each round of it began, by any clock; () where nobody noted it."""
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -29,7 +31,11 @@ class Series:
 
     def map(self, change: Callable[[float], float]) -> "Series":
         """The same rounds in another unit."""
-        return Series(tuple(change(value) for value in self.values))
+        return self.instead(change(value) for value in self.values)
+
+    def instead(self, values: Iterable[float]) -> "Series":
+        """Other numbers that came of the same rounds."""
+        return Series(tuple(values), self.began_s)
 
     @property
     def median(self) -> float:
@@ -45,15 +51,26 @@ class Series:
         return (max(self.values) - lowest) / lowest if lowest else 0.0
 
 
+STEADY_SPREAD: Final = 0.1
+SAME_MINUTE_S: Final = 60.0
+
+
 @dataclass(frozen=True, slots=True)
 class Ratio:
     """How many times as good as its reference something is; 1 is the same, 2 is twice as fast."""
 
     best: float
     """Best round against best round."""
-    lowest: float
-    """Of the ratios within a round."""
-    highest: float
+    within: Series
+    """The ratio of each round."""
+    apart_s: float | None = None
+    """The longest time, of all rounds, between the beginnings of the two that are compared; None: nobody noted it."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether the rounds say the same, and each compares what was measured within the same minute."""
+        near = self.apart_s is not None and self.apart_s < SAME_MINUTE_S
+        return near and self.within.spread < STEADY_SPREAD
 
 
 def ratio(own: Series, reference: Series, better: Better) -> Ratio:
@@ -67,7 +84,9 @@ def ratio(own: Series, reference: Series, better: Better) -> Ratio:
         return other / mine if better == "lower" else mine / other
 
     within = [times(mine, other) for mine, other in zip(own.values, reference.values, strict=True)]
-    return Ratio(times(own.best(better), reference.best(better)), min(within), max(within))
+    began = list(zip(own.began_s, reference.began_s, strict=True)) if own.began_s and reference.began_s else []
+    apart_s = max((abs(mine - other) for mine, other in began), default=None)
+    return Ratio(times(own.best(better), reference.best(better)), Series(tuple(within)), apart_s)
 
 
 def interleaved(work: Mapping[str, Sample], rounds: int, *, warm_up: bool = True) -> dict[str, Series]:
@@ -83,11 +102,13 @@ def interleaved(work: Mapping[str, Sample], rounds: int, *, warm_up: bool = True
         for name in names:
             work[name]()
     values: dict[str, list[float]] = {name: [] for name in names}
+    began_s: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
+            began_s[name].append(time.monotonic())
             values[name].append(work[name]())
-    return {name: Series(tuple(found)) for name, found in values.items()}
+    return {name: Series(tuple(values[name]), tuple(began_s[name])) for name in names}
 
 
 def timed(call: Callable[[], object], at_least_s: float = 0.03, clock: Clock | None = None) -> Sample:

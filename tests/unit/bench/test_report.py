@@ -46,6 +46,13 @@ def test_json_keeps_every_round():
     step, rate = content["rows"]
     assert step["rounds"] == [4.0, 8.0]
     assert step["reference"] == {"name": "reading", "rounds": [2.0, 3.0]}
-    assert step["ratio"] == {"best": 0.5, "lowest": 0.375, "highest": 0.5}
+    assert step["ratio"] == {
+        "best": 0.5,
+        "rounds": [0.5, 0.375],
+        "median": 0.4375,
+        "spread": pytest.approx(1 / 3),
+        "apart_s": None,
+        "counts": False,
+    }
     assert rate["reference"] is None
     assert rate["ratio"] is None

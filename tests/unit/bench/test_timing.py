@@ -46,10 +46,10 @@ def test_a_series_is_never_empty():
 def test_twice_as_fast_is_two_whichever_way_is_better():
     fast, slow = Series((1.0, 2.0)), Series((2.0, 6.0))
     times = ratio(fast, slow, "lower")
-    assert (times.best, times.lowest, times.highest) == (2.0, 2.0, 3.0)
+    assert (times.best, times.within.values) == (2.0, (2.0, 3.0))
     rates = ratio(fast.map(lambda s: 1 / s), slow.map(lambda s: 1 / s), "higher")
     assert rates.best == pytest.approx(2.0)
-    assert rates.highest == pytest.approx(3.0)
+    assert rates.within.values == pytest.approx((2.0, 3.0))
 
 
 def test_only_what_ran_beside_each_other_is_compared():
@@ -57,12 +57,35 @@ def test_only_what_ran_beside_each_other_is_compared():
         ratio(Series((1.0, 2.0)), Series((1.0,)), "lower")
 
 
+@pytest.mark.parametrize(
+    ("own", "began_s", "counts"),
+    [
+        (Series((1.0, 1.05), (0.0, 100.0)), (30.0, 130.0), True),
+        (Series((1.0, 1.2), (0.0, 100.0)), (30.0, 130.0), False),  # 20 % apart
+        (Series((1.0, 1.0), (0.0, 100.0)), (30.0, 160.0), False),  # a minute apart in the second round
+        (Series((1.0, 1.0)), (30.0, 160.0), False),  # nobody knows
+    ],
+)
+def test_a_ratio_counts_if_it_is_steady_and_of_one_minute(own, began_s, counts):
+    assert ratio(own, Series((2.0, 2.0), began_s), "lower").counts is counts
+
+
+def test_rounds_know_when_they_began():
+    found = interleaved({"a": lambda: 1.0, "b": lambda: 2.0}, 2)
+    first, second = found["a"].began_s
+    assert first <= found["b"].began_s[0] <= second
+    scaled = found["a"].map(lambda s: 1e3 * s)
+    assert scaled.began_s == found["a"].began_s
+    apart_s = ratio(scaled, found["b"], "lower").apart_s
+    assert apart_s == max(abs(a - b) for a, b in zip(scaled.began_s, found["b"].began_s, strict=True))
+
+
 @given(st.lists(st.tuples(SECONDS, SECONDS), min_size=1, max_size=8))
 def test_a_ratio_turns_round_with_its_sides(rounds):
     own, other = (Series(values) for values in zip(*rounds, strict=True))
     there, back = ratio(own, other, "lower"), ratio(other, own, "lower")
     assert there.best * back.best == pytest.approx(1)
-    assert there.lowest * back.highest == pytest.approx(1)
+    assert min(there.within.values) * max(back.within.values) == pytest.approx(1)
     assert ratio(own, own, "lower").best == 1
 
 

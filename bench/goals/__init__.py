@@ -1,0 +1,1 @@
+"""The goals of speed and whether they are met: `python -m bench.goals --help`."""
