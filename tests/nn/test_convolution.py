@@ -40,6 +40,8 @@ def test_the_layout_is_kept_from_layer_to_layer() -> None:
     """Otherwise every layer would reorder its input, and nothing would be gained."""
     ours = FrameConv(8, 8, 3)
     adopt(ours, nn.Conv1d(8, 8, 3))
+    wider = FrameUpsampling(8, 4, 2, 2)
+    adopt(wider, nn.ConvTranspose1d(8, 4, 2, 2))
     x = as_frames(torch.randn(1, 8, 30, dtype=torch.float64))
-    for y in (x, ours(x), torch.relu(ours(x))):
+    for y in (x, ours(x), torch.relu(ours(x)), wider(x)):
         assert y.stride()[1] == 1

@@ -42,6 +42,17 @@ class FrameUpsampling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, 1, N) -> (B, out, 1, rate * N)."""
+        if self.weight.shape[1] == self.rate:
+            return self._apart(x)
         padding = (self.weight.shape[1] - self.rate) // 2
         weight = self.weight.transpose(1, 2).unsqueeze(2)
         return F.conv_transpose2d(x, weight, self.bias, stride=(1, self.rate), padding=(0, padding))
+
+    def _apart(self, x: Tensor) -> Tensor:
+        """Where the kernel is as long as the rate nothing overlaps, so it is one product for each frame.
+
+        PyTorch would compile kernels for every length of a transposed convolution, and takes most time for these.
+        """
+        rows = x.permute(0, 2, 3, 1)
+        y = F.linear(rows, self.weight.flatten(1).T, self.bias.repeat(self.rate))
+        return y.reshape(*rows.shape[:2], -1, self.bias.numel()).permute(0, 3, 1, 2)

@@ -4,8 +4,10 @@ Serves the VITS decoders (conditioned on the speaker) and, with other numbers an
 Knows nothing of what its frames are. Weight norm was folded when the checkpoint was imported.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,10 @@ from voxswap_server.nn.convolution import FrameConv, FrameUpsampling, as_frames
 SLOPE = 0.1
 LAST_SLOPE = 0.01
 _EDGE_KERNEL = 7
+_TILE_FRAMES: Final = 32
+"""Of a long stage that is computed in tiles, see `in_tiles`."""
+_TILE_PAYS: Final = 50
+"""A tile is so many times longer than the context on both of its sides, or there are no tiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +43,48 @@ class GeneratorConfig:
     @property
     def reach_frames(self) -> int:
         """Frames on either side that the samples of a frame depend on: followed back from the output."""
-        block = max(
+        reach = _EDGE_KERNEL // 2
+        for rate, kernel in zip(reversed(self.rates), reversed(self.kernels), strict=True):
+            reach = upsampled_reach(reach + self.block_reach, rate, kernel)
+        return reach + _EDGE_KERNEL // 2
+
+    @property
+    def block_reach(self) -> int:
+        """Positions on either side that those behind the residual blocks of a stage depend on."""
+        return max(
             sum((kernel // 2) * (dilation + 1) for dilation in dilations)
             for kernel, dilations in zip(self.block_kernels, self.block_dilations, strict=True)
         )
-        reach = _EDGE_KERNEL // 2
-        for rate, kernel in zip(reversed(self.rates), reversed(self.kernels), strict=True):
-            reach = upsampled_reach(reach + block, rate, kernel)
-        return reach + _EDGE_KERNEL // 2
 
 
 def upsampled_reach(reach: int, rate: int, kernel: int) -> int:
     """Reach at the input of a transposed convolution whose output is asked for with `reach` on either side."""
     padding = (kernel - rate) // 2
     return max((reach - padding + kernel - 1) // rate, (reach + padding - 1) // rate + 1)
+
+
+def in_tiles(function: Callable[[Tensor], Tensor], x: Tensor, width: int, reach: int) -> Tensor:
+    """`function` of a whole sequence (B, C, 1, N), computed in stretches of one width: the same (B, C, 1, N).
+
+    PyTorch compiles and keeps convolutions for every length that it meets, with tables as long as the sequence: of
+    all lengths of speech together that is more memory than a voice has, and time before each. Tiles have one length.
+
+    Args:
+        function: keeps the length; may overwrite nothing of what it is given.
+        x: channels last.
+        width: of a tile; a sequence that is not longer is computed at once.
+        reach: positions on either side that one behind the function depends on.
+    """
+    positions = x.shape[-1]
+    if positions <= width:
+        return function(x)
+    y, done = torch.empty_like(x), 0
+    while done < positions:
+        begin = min(max(0, done - reach), positions - width)
+        stop = positions if begin + width == positions else begin + width - reach
+        y[..., done:stop] = function(x[..., begin : begin + width])[..., done - begin : stop - begin]
+        done = stop
+    return y
 
 
 class ResidualBlock(nn.Module):
@@ -80,10 +114,17 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(
             ResidualBlock(width, *shape) for shape in zip(config.block_kernels, config.block_dilations, strict=True)
         )
+        self.tile = _TILE_FRAMES * prod(config.rates[: index + 1])
+        self.reach = config.block_reach
+        self.tiled = self.tile >= _TILE_PAYS * 2 * self.reach
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 2C, 1, N) -> (B, C, 1, rate * N)."""
         x = self.up(F.leaky_relu(x, SLOPE))
+        return in_tiles(self._mixed, x, self.tile, self.reach) if self.tiled else self._mixed(x)
+
+    def _mixed(self, x: Tensor) -> Tensor:
+        """(B, C, 1, N) -> (B, C, 1, N)."""
         total = self.blocks[0](x)
         for block in list(self.blocks)[1:]:
             total = total.add_(block(x))
