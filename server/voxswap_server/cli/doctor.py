@@ -20,6 +20,9 @@ def doctor(
         Path | None, typer.Option("--config", help="Settings file. Default: voxswap.toml, if it is there.")
     ] = None,
     store: Annotated[Path | None, typer.Option(help="Root of the voices and of the shared networks.")] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Compare every byte of every voice with its manifest too; reads all of them.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Look device, threads, memory, store, networks, ports and security over, and say what to do.
@@ -30,7 +33,7 @@ def doctor(
     from voxswap_server.settings import load_settings
 
     settings = load_settings(config, **({"store": store} if store else {}))
-    found = list(examine(settings))
+    found = list(examine(settings, deep=deep))
     if as_json:
         fields = [
             {"check": check, "severity": one.severity, "what": one.what, "remedy": one.remedy} for check, one in found

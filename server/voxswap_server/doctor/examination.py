@@ -21,10 +21,12 @@ CHECKS: Mapping[str, Check] = {
     "cache": network.cache,
     "tracing": network.tracing,
 }
+DEEP: Mapping[str, Check] = {"contents": store.contents}
+"""Those that take their time."""
 
 
-def examine(settings: Settings) -> Iterator[tuple[str, Finding]]:
-    """Yields (name of the check, what it found)."""
-    for name, check in CHECKS.items():
+def examine(settings: Settings, *, deep: bool = False) -> Iterator[tuple[str, Finding]]:
+    """Yields (name of the check, what it found); `deep`: of those too that take their time."""
+    for name, check in ({**CHECKS, **DEEP} if deep else CHECKS).items():
         for finding in check(settings):
             yield name, finding

@@ -1,4 +1,7 @@
-"""The store: voices and shared networks. Knows nothing of the machine and of ports."""
+"""The store: voices and shared networks. Knows nothing of the machine and of ports.
+
+That the bytes of shared networks are those that were imported is told by `voxswap assets verify`.
+"""
 
 import os
 import shutil
@@ -7,10 +10,11 @@ from collections.abc import Iterator
 from rich.filesize import decimal
 
 from voxswap_server.doctor.findings import Finding, good, note, problem, warning
+from voxswap_server.errors import VoxswapError
 from voxswap_server.settings import Settings
 from voxswap_store.assets import asset_states
-from voxswap_store.built_in import catalogue_of
-from voxswap_store.catalogue import BrokenVoice
+from voxswap_store.built_in import catalogue_of, packaged_voices
+from voxswap_store.catalogue import BrokenVoice, VoiceEntry
 
 LITTLE_SPACE_BYTES = 2 * 10**9
 
@@ -39,8 +43,27 @@ def voices(settings: Settings) -> Iterator[Finding]:
         yield warning(f"voice {voice_id} is to be loaded at the start, but is not in the store", "import it")
     if len(entries) > len(broken):
         yield good(f"{len(entries) - len(broken)} voices")
+    elif settings.voices.built_in and packaged_voices() is not None:
+        yield note("no voice yet", "the first start imports the built-in ones; voxswap import --help for your own")
     else:
         yield note("no voice that can speak", "voxswap import --help; voxswap demo makes tiny ones")
+
+
+def contents(settings: Settings) -> Iterator[Finding]:
+    """Reads every byte of every voice that is not broken at first sight."""
+    catalogue, whole, read_bytes = catalogue_of(settings.store, built_in=settings.voices.built_in), 0, 0
+    for entry in catalogue.entries():
+        if not isinstance(entry, VoiceEntry):
+            continue
+        try:
+            catalogue.validate(entry.voice_id)
+        except VoxswapError as error:
+            yield problem(error.message, "import it again, or delete it")
+        except OSError as error:
+            yield problem(f"voice {entry.voice_id} cannot be read: {error.strerror}", "import it again, or delete it")
+        else:
+            whole, read_bytes = whole + 1, read_bytes + sum(file.bytes for file in entry.manifest.files.all())
+    yield good(f"{whole} voices are what was imported, every byte of {decimal(read_bytes)}")
 
 
 def networks(settings: Settings) -> Iterator[Finding]:

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from tests.fixtures.certificates import Authority
 from voxswap_server.cli.main import app
-from voxswap_server.doctor import CHECKS, Severity
+from voxswap_server.doctor import CHECKS, DEEP, Severity
 from voxswap_server.doctor import machine as machine_checks
+from voxswap_server.doctor import store as store_checks
 from voxswap_server.settings import Settings
 
 QUIET = {"rpc": {"address": "127.0.0.1:0"}, "metrics": {"port": 0}}
@@ -20,7 +21,7 @@ QUIET = {"rpc": {"address": "127.0.0.1:0"}, "metrics": {"port": 0}}
 
 def found(check, settings):
     """Severities, and all that was said, of one check."""
-    findings = list(CHECKS[check](settings))
+    findings = list({**CHECKS, **DEEP}[check](settings))
     assert findings, "a check always says something"
     return {one.severity for one in findings}, " / ".join(f"{one.what} -> {one.remedy}" for one in findings)
 
@@ -69,6 +70,33 @@ def test_voices_and_networks_that_are_missing_or_broken_are_named(tiny_store, tm
     assert "3 voices" in said
     severities, said = found("networks", settings)
     assert "voxswap assets fetch ecapa" in said
+
+
+def test_a_voice_that_is_not_what_was_imported_is_found_only_by_the_deep_look(tiny_store, tmp_path):
+    root = Path(shutil.copytree(tiny_store, tmp_path / "store", ignore=shutil.ignore_patterns("tiny")))
+    settings = Settings(store=root)
+    assert found("contents", settings)[0] == {Severity.GOOD}
+    weights = max((root / "voices" / "slate").iterdir(), key=lambda path: path.stat().st_size)
+    with weights.open("r+b") as file:  # one bit, far from the header; size and name stay
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
+    (root / "voices" / "onyx" / "voice.toml").write_text("nonsense")
+    assert "slate" not in found("voices", settings)[1]
+    severities, said = found("contents", settings)
+    assert severities == {Severity.GOOD, Severity.PROBLEM}
+    assert f"'slate' cannot be used: {weights.name} is not the file that the manifest describes" in said
+    assert "2 voices are what was imported" in said
+    words = ["doctor", "--store", str(root), "--json"]
+    told = [json.loads(CliRunner().invoke(app, [*words, *deep]).stdout) for deep in ([], ["--deep"])]
+    assert ["contents" in {one["check"] for one in checks} for checks in told] == [False, True]
+
+
+def test_before_the_first_start_the_built_in_voices_are_still_to_come(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_checks, "packaged_voices", lambda: tmp_path)
+    settings = Settings(store=tmp_path / "none", voices={"built_in": True})
+    assert "the first start imports" in found("voices", settings)[1]
 
 
 def test_a_store_that_is_not_there_yet_is_no_problem(tmp_path):
@@ -125,7 +153,7 @@ def test_the_command_tells_and_exits(tiny_store, tmp_path):
     assert checks["device"]["remedy"]
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", [*CHECKS, *DEEP])
 def test_what_is_no_good_has_a_remedy(check, tmp_path):
-    for one in CHECKS[check](Settings(store=tmp_path / "none", device={"name": "cuda:99", "threads": 999})):
+    for one in {**CHECKS, **DEEP}[check](Settings(store=tmp_path / "none", device={"name": "cuda:99", "threads": 999})):
         assert one.remedy or one.severity in {Severity.GOOD, Severity.NOTE}
