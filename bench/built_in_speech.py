@@ -5,6 +5,7 @@ nothing of how speech is judged.
 """
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from voxswap_server.nn.reference import encode_reference
 from voxswap_server.nn.sampling import SamplerState, Sampling, draw, token_limit
 from voxswap_server.nn.specs import spec_of
 from voxswap_server.nn.t2s import T2S, PrefillRow, T2SConfig
+from voxswap_server.nn.t2s_backends import TokenModel
 from voxswap_server.nn.vits import Vits, VitsConfig
 from voxswap_server.text.frontend import TextFrontend
 from voxswap_store.built_in import read_table
@@ -29,6 +31,9 @@ from voxswap_store.layout_sovits import convert_sovits
 from voxswap_store.layout_t2s import convert_t2s
 
 VERSION = "v2"
+
+LoadT2S = Callable[[T2SConfig, Mapping[str, Tensor]], TokenModel]
+LoadDecoder = Callable[[VitsConfig, Mapping[str, Tensor]], Vits]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +62,16 @@ class Spoken:
 
 
 class BuiltIn:
-    def __init__(self, folder: Path) -> None:
+    """The voices, their halves computed in a way of one's choice."""
+
+    def __init__(
+        self, folder: Path, t2s_of: LoadT2S = T2S.from_tensors, decoder_of: LoadDecoder = Vits.from_tensors
+    ) -> None:
         t2s, sovits = read_checkpoint(folder / "t2s.ckpt"), read_checkpoint(folder / "sovits.pth")
         text_half = convert_t2s(t2s.weight, t2s.config)
         sound_half = convert_sovits(sovits.weight, sovits.config, VERSION)
-        self._t2s = T2S.from_tensors(T2SConfig.from_dict(text_half.config), text_half.tensors)
-        self._decoder = Vits.from_tensors(VitsConfig.from_dict(sound_half.config), sound_half.tensors)
+        self._t2s = t2s_of(T2SConfig.from_dict(text_half.config), text_half.tensors)
+        self._decoder = decoder_of(VitsConfig.from_dict(sound_half.config), sound_half.tensors)
         self._content = ContentEncoder.from_directory(folder / "content")
         self._frontend = TextFrontend()
         table = read_table(folder)
@@ -91,7 +100,7 @@ class BuiltIn:
 
     @torch.inference_mode()
     def speak(self, text: str, reference: Reference, seed: int) -> Spoken:
-        phones = torch.tensor(self._frontend.prompt(text, "en", VERSION).phones)
+        phones = self._phones(text)
         noise = PhiloxNoise(seed)
         started = time.perf_counter()
         tokens = self._tokens(phones, reference, noise)
@@ -101,6 +110,24 @@ class BuiltIn:
         samples = torch.cat(pieces).numpy()
         rate_hz = spec_of(VERSION).sample_rate_hz
         return Spoken(samples, rate_hz, drawn - started, done - drawn, len(tokens))
+
+    @torch.inference_mode()
+    def tokens(self, text: str, reference: Reference, seed: int) -> list[int]:
+        """What is drawn for a text."""
+        drawn: list[int] = self._tokens(self._phones(text), reference, PhiloxNoise(seed)).tolist()
+        return drawn
+
+    @torch.inference_mode()
+    def best(self, text: str, reference: Reference, tokens: Sequence[int]) -> list[int]:
+        """The likeliest token at each place of `tokens` and behind them, where all before it are as they say."""
+        phones = torch.cat([reference.phones, self._phones(text)])
+        cache = self._t2s.new_cache(len(phones) + len(reference.tokens), len(tokens) + 1)
+        steps = [self._t2s.prefill([PrefillRow(phones, None, reference.tokens, cache)])]
+        steps += [self._t2s.step(torch.tensor([token]), [cache]) for token in tokens]
+        return [int(logits.argmax()) for logits in steps]
+
+    def _phones(self, text: str) -> Tensor:
+        return torch.tensor(self._frontend.prompt(text, "en", VERSION).phones)
 
     def _tokens(self, phones: Tensor, reference: Reference, noise: PhiloxNoise) -> Tensor:
         joined = torch.cat([reference.phones, phones])

@@ -96,7 +96,7 @@ def speak_all(built_in: BuiltIn, judges: Judges, sentences: Sequence[str], keep:
     """Every sentence in every voice; what is spoken is kept as VOICE_NUMBER.flac."""
     keep.mkdir(parents=True, exist_ok=True)
     clips = {voice: clip for voice, (clip, _) in built_in.voices.items()}
-    teachers = [judges.speakers(_read(clip)) for clip in clips.values()]
+    teachers = [judges.speakers(read_clip(clip)) for clip in clips.values()]
     for voice in clips:
         reference = built_in.voice(voice)
         for number, text in enumerate(sentences):
@@ -127,7 +127,7 @@ def clip_gain(built_in: BuiltIn, judges: Judges, clips: Sequence[Path], sentence
     gains = []
     usual = [built_in.voice(voice) for voice in built_in.voices]
     for clip in clips:
-        speaker, _ = judges.speakers(_read(clip))
+        speaker, _ = judges.speakers(read_clip(clip))
         own = built_in.reference(clip, clip.with_suffix(".txt").read_text("utf-8").strip())
 
         def likeness(references: Sequence[Reference], speaker: np.ndarray = speaker) -> float:
@@ -158,7 +158,7 @@ def _word_error_rate(verdicts: Sequence[Verdict]) -> float:
     return sum(v.wrong for v in verdicts) / sum(v.words for v in verdicts)
 
 
-def _read(clip: Path) -> Samples:
+def read_clip(clip: Path) -> Samples:
     samples, rate_hz = soundfile.read(clip, dtype="float32", always_2d=True)
     return at_judges_rate(samples.mean(1), rate_hz)
 
@@ -172,7 +172,7 @@ def speaker_gates(
     if generated:
         sets.append(("generated clips", generated, 0.05, 0.01))
     if people is not None:
-        sets.append((people.name, by_speaker(people, _read, "-"), None, 0.08))
+        sets.append((people.name, by_speaker(people, read_clip, "-"), None, 0.08))
     for name, clips, must, aim in sets:
         rate, pairs = error_rate(clips, ours)
         yield Gate(f"our ECAPA, equal error rate, {name} ({len(clips)} speakers, {pairs} pairs)", rate, must, aim)
@@ -203,7 +203,7 @@ def main() -> None:
         if (options.folder / TABLE).exists():
             found += _voices(options, judges, sentences, spoken)
         if options.spoken or (options.folder / TABLE).exists():
-            generated = by_speaker(options.spoken or spoken, _read, "_")
+            generated = by_speaker(options.spoken or spoken, read_clip, "_")
     if (options.folder / "ecapa").is_dir():
         found += speaker_gates(options.folder / "ecapa", judges, generated, options.people)
     weights = [file for file in options.folder.rglob("*") if file.suffix in {".safetensors", ".ckpt", ".pth"}]

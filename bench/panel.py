@@ -25,6 +25,7 @@ TINY = {"amber": ("v2", 1), "slate": ("v2", 2), "coral": ("v2Pro", 3), "onyx": (
 LINE = "Good evening to all of you. Here is the news of the day, and after that the weather."
 LONG = "This sentence goes on for quite a while, so that there is time to cut it off before it has come to its end."
 PATIENCE_MS = 120_000
+POLL_MS = 50
 ARGUMENTS = ("--autoplay-policy=no-user-gesture-required", "--no-sandbox", "--disable-gpu")
 RATE_HZ = 48_000
 
@@ -44,6 +45,21 @@ class Played:
         )
 
 
+async def until(page: Page, holds: str, given: object = None) -> None:
+    """Waits until an expression holds of (`counts`, `received`, `waiting` lines, `flushes`, `given`).
+
+    Asked again and again from outside, for the page forbids itself the evaluation that a waiting function needs.
+
+    Raises:
+        TimeoutError: it never did.
+    """
+    names = "{ counts, received }, waiting, flushes, given"
+    values = "voxswap.player, document.querySelectorAll('#lines .line').length, window.flushes ?? [], given"
+    async with asyncio.timeout(PATIENCE_MS / 1e3):
+        while not await page.evaluate(f"(given) => (({names}) => {holds})({values})", given):
+            await page.wait_for_timeout(POLL_MS)
+
+
 async def counts(page: Page) -> dict[str, int]:
     found: dict[str, int] = await page.evaluate("({...voxswap.player.counts, received: voxswap.player.received})")
     return found
@@ -53,15 +69,18 @@ async def act(page: Page, action: str, **given: str) -> None:
     await page.evaluate("([action, given]) => voxswap.session.ask(action, given)", [action, given])
 
 
-async def play(page: Page, voice: str) -> Played:
-    """A line to its end; the voice is in memory before it begins."""
+async def take_over(page: Page, voice: str) -> None:
+    """In silence, and only when it is on the air."""
     await act(page, "switch", voice=voice)
     await page.locator(f".tile[data-voice='{voice}'][data-role=air]").wait_for()
+
+
+async def play(page: Page, voice: str) -> Played:
+    """A line to its end; the voice is in memory before it begins."""
+    await take_over(page, voice)
     before = await counts(page)
     await act(page, "say", text=LINE)
-    await page.locator("#caption b").wait_for()
-    await page.wait_for_function("document.querySelectorAll('#lines .line').length === 0")
-    await page.wait_for_function("voxswap.player.counts.played >= voxswap.player.received")
+    await until(page, "received > given && !waiting && counts.played >= received", before["received"])
     after = await counts(page)
     played, underruns, silence = (after[name] - before[name] for name in ("played", "underruns", "silence"))
     return Played(voice, played / RATE_HZ, underruns, silence / RATE_HZ)
@@ -73,15 +92,15 @@ async def cut(page: Page, voices: Sequence[str], times: int) -> list[float]:
     await page.evaluate("voxswap.player.addEventListener('flushed', ({ detail }) => flushes.push(detail))")
     for number in range(times):
         here, there = (voices[(number + step) % len(voices)] for step in (0, 1))
-        await act(page, "switch", voice=here)
-        await page.locator(f".tile[data-voice='{here}'][data-role=air]").wait_for()
+        await take_over(page, here)
+        before = await counts(page)
         await act(page, "say", text=LONG)
-        await page.locator("#caption b").wait_for()
+        await until(page, "counts.played > given", before["played"])
         seen = await page.evaluate("flushes.length")
         await act(page, "switch", voice=there)
-        await page.wait_for_function("seen => flushes.length > seen", arg=seen)
+        await until(page, "flushes.length > given", seen)
         await page.keyboard.press("Escape")
-        await page.wait_for_function("document.querySelectorAll('#lines .line').length === 0")
+        await until(page, "!waiting")
     flushes: list[float] = await page.evaluate("flushes")
     return flushes
 

@@ -54,9 +54,11 @@ def chart(judged: Sequence[Judged], to: Path) -> None:
     axes.invert_yaxis()
     if shown:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("{x:g}")
         axes.margins(x=0.15)
     axes.set_xlabel("of what must be reached (red line); black marks: the aim; grey bars do not count")
-    axes.tick_params(labelsize=8)
+    axes.tick_params(which="both", labelsize=8)
     figure.savefig(to, dpi=110)
 
 

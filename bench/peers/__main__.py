@@ -21,12 +21,13 @@ import torch
 
 from bench.peers import compare
 from bench.peers.material import TOKENS, VOICE, Material, front_end_s, prepare
-from bench.peers.ours import ours
+from bench.peers.ours import Ours, ours
 from bench.peers.process import Peer, PeerFailed
 from bench.peers.rivals import RIVALS, Rival
 from bench.peers.written import write
 from voxswap_server.bench import machine
 from voxswap_server.bench.voices import SIZES
+from voxswap_server.errors import VoxswapError
 
 _SIDES: Final[Mapping[str, Mapping[str, Any]]] = {"exact": {}, "int8": {"engine": {"int8_voices": [VOICE]}}}
 """Ours -> sections of the server's settings."""
@@ -48,7 +49,9 @@ def main() -> int:
     arguments = parser.parse_args()
     environments = dict(named(one) for one in arguments.peers)
     torch.set_num_threads(arguments.threads)
-    before, found, told = machine.load(), [], {}
+    words, before = machine.description(arguments.threads), machine.load()
+    found: list[compare.Found] = []
+    told: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="voxswap-peers-") as folder, ExitStack() as stack:
         material = prepare(Path(folder), arguments.size)
         sides = {
@@ -56,21 +59,9 @@ def main() -> int:
             for kind, settings in _SIDES.items()
         }
         for name, environment in environments.items():
-            python = environment.absolute() / "bin" / "python"
-            rival, told[name] = RIVALS[name], "nothing: it could not be measured"
-            try:
-                with Peer(python, rival.worker, Path(folder) / name, arguments.threads) as peer:
-                    opened = peer.ask("open", **_given(material))
-                    told[name] = _told(rival, opened)
-                    prompt_tokens = int(opened["prompt_tokens"])
-                    for one in compare.measure(sides, peer, rival, prompt_tokens, arguments.rounds):
-                        found.append(one)
-                        print(" | ".join(one.row.cells()), flush=True)
-            except (OSError, PeerFailed) as error:
-                told[name] += f"; stopped: {error}"
-                print(f"{rival.package}: {error}", file=sys.stderr)
-    conditions = machine.description(arguments.threads) | {
-        **{f"peer {name}": words for name, words in told.items()},
+            found += _beside(name, environment, sides, material, arguments, told)
+    conditions = words | {
+        **{f"peer {name}": said for name, said in told.items()},
         "run": f"{arguments.rounds} interleaved rounds, seeded {arguments.size} v2 voice, CPU seconds of the process",
         "text": f"{len(material.phones)} phones behind {len(material.prompt_phones)} of the clip's transcript; a peer "
         f"is given them, ours reads the text itself, and what that takes is counted: {1e3 * front_end_s():.1f} ms",
@@ -79,7 +70,32 @@ def main() -> int:
     if arguments.to:
         for path in write(arguments.to, conditions, found):
             print(f"wrote {path}")
-    return 1 if any("stopped" in words for words in told.values()) else 0
+    return 1 if any("stopped" in said for said in told.values()) else 0
+
+
+def _beside(
+    name: str,
+    environment: Path,
+    sides: Mapping[str, Ours],
+    material: Material,
+    arguments: argparse.Namespace,
+    told: dict[str, str],
+) -> list[compare.Found]:
+    """What came of one peer until it was done or something stopped; what it is, and what stopped it, goes to `told`."""
+    rival, found = RIVALS[name], []
+    told[name] = f"{rival.package}, not measured"
+    try:
+        python, folder = environment.absolute() / "bin" / "python", material.clip.parent / name
+        with Peer(python, rival.worker, folder, arguments.threads) as peer:
+            opened = peer.ask("open", **_given(material))
+            told[name] = _told(rival, opened)
+            for one in compare.measure(sides, peer, rival, int(opened["prompt_tokens"]), arguments.rounds):
+                found.append(one)
+                print(" | ".join(one.row.cells()), flush=True)
+    except (OSError, PeerFailed, ValueError, VoxswapError) as error:
+        told[name] += f"; stopped: {error}"
+        print(f"{rival.package}: {error}", file=sys.stderr)
+    return found
 
 
 def named(said: str) -> tuple[str, Path]:

@@ -46,9 +46,9 @@ def write(folder: Path, conditions: Mapping[str, str], found: Sequence[Found]) -
 def chart(report: Report, to: Path) -> None:
     """Bars of how many times as good as its reference each compared row is, with the range within rounds."""
     compared = [(row, row.ratio.within, row.reference) for row in report.rows if row.ratio and row.reference]
-    figure = Figure(figsize=(9, 1.2 + 0.3 * len(compared)), layout="constrained")
+    figure = Figure(figsize=(10, 1.6 + 0.3 * len(compared)), layout="constrained")
     axes = figure.subplots()
-    labels = [f"{TITLES[row.measure].split(':')[0]}: {row.name} / {other.name}" for row, _, other in compared]
+    labels = [f"{row.measure}: {row.name} / {other.name}" for row, _, other in compared]
     middle = [within.median for _, within, _ in compared]
     below = [within.median - min(within.values) for _, within, _ in compared]
     above = [max(within.values) - within.median for _, within, _ in compared]
@@ -57,11 +57,13 @@ def chart(report: Report, to: Path) -> None:
     axes.axvline(1, color="#b03030", linewidth=1)
     if compared:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
         axes.margins(x=0.15)
     axes.invert_yaxis()
-    axes.set_xlabel("times as good as the peer, by CPU seconds (1: the same); whiskers: within single rounds")
-    axes.set_title(f"{report.conditions['machine']}; {report.conditions['run']}", fontsize=8)
     axes.tick_params(labelsize=7)
+    figure.supxlabel("times as good as the peer, by CPU seconds (1: the same); whiskers: single rounds", fontsize=8)
+    figure.suptitle(f"{report.conditions['machine']}\n{report.conditions['run']}", fontsize=8)
     figure.savefig(to, dpi=110)
 
 

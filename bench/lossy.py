@@ -1,0 +1,116 @@
+"""What a lossy way of computing costs in quality: the gate of `engine.int8_voices` and `engine.bf16_voices`.
+
+`python -m bench.lossy int8 FOLDER` speaks the built-in voices exactly and in that way, the same sentences with the same
+seeds, and prints one line a gate; it exits with 1 where one is not met. Needs the judges of `bench/judges.txt`. Knows
+nothing of how speech is judged.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.built_in_speech import BuiltIn, LoadDecoder, LoadT2S
+from bench.evaluate_builtin import Gate, Judges, Verdict, read_clip
+from voxswap_server.nn.decoders import in_bfloat16
+from voxswap_server.nn.native.team import Team
+from voxswap_server.nn.t2s_native import NativeT2S
+from voxswap_server.nn.vits import Vits, VitsConfig
+
+_SENTENCES = Path(__file__).with_name("sentences.txt")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One sentence in one voice, spoken exactly and not."""
+
+    exact: Verdict
+    lossy: Verdict
+    places: int
+    """Of the exact tokens, and the end behind them."""
+    agreed: int
+    """Where both like the same token best, all before it being equal."""
+
+
+def gates(pairs: Sequence[Pair], voices: Sequence[str]) -> list[Gate]:
+    """The gates of a lossy path; each change comes with its standard error, for sentences are few."""
+    words = np.array([pair.exact.words for pair in pairs])
+    wrong = 100 * np.array([pair.lossy.wrong - pair.exact.wrong for pair in pairs])
+    quality = np.array([pair.exact.quality - pair.lossy.quality for pair in pairs])
+    likeness = np.array([_own(pair.exact, voices) - _own(pair.lossy, voices) for pair in pairs])
+    agreed = 100 * sum(pair.agreed for pair in pairs) / sum(pair.places for pair in pairs)
+    return [
+        Gate("greedy tokens that agree, %", agreed, None, None, upper=False),
+        Gate(f"word error rate, points more (+- {_error(wrong / words.mean()):.2f})", wrong.sum() / words.sum(), 1, 0),
+        Gate(f"DistillMOS, less (+- {_error(quality):.3f})", float(quality.mean()), 0.1, 0),
+        Gate(f"CAM++ cosine to the voice, less (+- {_error(likeness):.4f})", float(likeness.mean()), 0.02, 0),
+    ]
+
+
+def compare(exact: BuiltIn, lossy: BuiltIn, judges: Judges, sentences: Sequence[str], seeds: int) -> Iterator[Pair]:
+    """Every sentence in every voice with every seed."""
+    clips = [judges.speakers(read_clip(clip)) for clip, _ in exact.voices.values()]
+    for voice in exact.voices:
+        reference = exact.voice(voice)
+        for number, text in enumerate(sentences * seeds):
+            tokens = exact.tokens(text, reference, number)
+            ways = (exact, lossy)
+            best = [way.best(text, reference, tokens) for way in ways]
+            verdicts = [judges.verdict(voice, text, way.speak(text, reference, number), clips) for way in ways]
+            yield Pair(*verdicts, len(best[0]), sum(a == b for a, b in zip(*best, strict=True)))
+
+
+def _own(verdict: Verdict, voices: Sequence[str]) -> float:
+    return verdict.campplus[voices.index(verdict.voice)]
+
+
+def _error(values: np.ndarray) -> float:
+    """Standard error of a mean."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+
+
+def _halved(config: VitsConfig, tensors: Mapping[str, Tensor]) -> Vits:
+    kept = {name: tensor.to(torch.bfloat16 if in_bfloat16(name) else torch.float32) for name, tensor in tensors.items()}
+    return Vits.from_tensors(config, kept, dtype=None)
+
+
+def _paths() -> Mapping[str, tuple[LoadT2S, LoadDecoder]]:
+    exact = partial(NativeT2S.from_tensors, team=Team(1))
+    return {"int8": (partial(exact, int8=True), Vits.from_tensors), "bf16": (exact, _halved)}
+
+
+def _arguments(paths: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("path", choices=paths, help="how it is computed")
+    parser.add_argument("folder", type=Path, help="of stage `export`")
+    parser.add_argument("--sentences", type=Path, default=_SENTENCES, help="one a line")
+    parser.add_argument("--count", type=int, default=10_000, help="take only the first so many")
+    parser.add_argument("--seeds", type=int, default=1, help="how often each is said (default: %(default)s)")
+    parser.add_argument("--json", type=Path, help="file for every verdict")
+    return parser.parse_args()
+
+
+def main() -> None:
+    paths = _paths()
+    options = _arguments(tuple(paths))
+    torch.set_num_threads(1)
+    sentences = [line for line in options.sentences.read_text("utf-8").splitlines() if line][: options.count]
+    exact = BuiltIn(options.folder, t2s_of=partial(NativeT2S.from_tensors, team=Team(1)))
+    lossy = BuiltIn(options.folder, *paths[options.path])
+    pairs = list(compare(exact, lossy, Judges(), sentences, options.seeds))
+    if options.json:
+        options.json.write_text(json.dumps([asdict(pair) for pair in pairs], indent=1), "utf-8")
+    found = gates(pairs, list(exact.voices))
+    print(f"{options.path}: {len(pairs)} utterances, {len(sentences)} sentences, voices {', '.join(exact.voices)}")
+    print(*found, sep="\n")
+    raise SystemExit(not all(gate.passed for gate in found))
+
+
+if __name__ == "__main__":
+    main()
