@@ -82,7 +82,7 @@ def test_decoder_sounds_the_same_after_import(sovits: TrainableSovits, tmp_path:
     converted = convert_sovits(checkpoint.weight, checkpoint.config, "v2")
     served = Vits.from_tensors(VitsConfig.from_dict(converted.config), converted.tensors)
     tokens, phones, spectrum = torch.randint(1024, (1, 6)), torch.randint(732, (1, 5)), torch.rand(1, 1025, 30)
-    noise = torch.randn(1, 160, 12)
+    noise = torch.randn(1, SOVITS_SHAPE.inter_channels, 12)
     with torch.no_grad():
         speaker = sovits.speaker(spectrum)
         z, _ = sovits.frames(tokens, torch.tensor([6]), phones, torch.tensor([5]), speaker, noise=noise)
@@ -101,7 +101,7 @@ def test_decoder_sounds_the_same_after_import(sovits: TrainableSovits, tmp_path:
 
 def test_padding_changes_no_frame(sovits: TrainableSovits) -> None:
     tokens, phones = torch.randint(1024, (2, 8)), torch.randint(732, (2, 9))
-    speaker, noise = torch.randn(2, 20, 1), torch.randn(2, 160, 16)
+    speaker, noise = torch.randn(2, 20, 1), torch.randn(2, SOVITS_SHAPE.inter_channels, 16)
     counts, phone_counts = torch.tensor([5, 8]), torch.tensor([4, 9])
     with torch.no_grad():
         together, mask = sovits.frames(tokens, counts, phones, phone_counts, speaker, noise=noise)

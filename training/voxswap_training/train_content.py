@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 import voxswap_server  # noqa: F401 - mends torchaudio, which transformers imports where it is installed
 from voxswap_training.codes import CLASS_DIMS, DECODER_SCALE, DIMS, Codebook
-from voxswap_training.loop import Budget, Progress, adamw, autocast, set_rate
+from voxswap_training.loop import Budget, Progress, adamw, autocast, descend, set_rate
 from voxswap_training.pack import PITCH_STEPS, Lines
 from voxswap_training.phonemes import CLASSES, INDEX, SILENCE
 from voxswap_training.sound import Sound
@@ -32,6 +32,7 @@ _STRETCH = (0.82, 1.22)
 _GAIN_DB = (-18.0, 6.0)
 _NOISE_DB = (5.0, 40.0)
 _TILT = 0.6
+_CLIP: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,19 +196,15 @@ def train(
         means = {f"dev_{name}": float(torch.stack([f[name] for f in found]).mean()) for name in found[0]}
         return means | {"dev_tokens": float(torch.cat([s.flatten() for s in same]).float().mean())}
 
-    listener.train()
-    for step in progress.steps():
-        set_rate(optimiser, settings.rate * progress.rate())
+    def step(rate: float) -> Mapping[str, Tensor]:
+        set_rate(optimiser, settings.rate * rate)
         with autocast(device):
             found = losses(listener, next(clips))
-        optimiser.zero_grad(set_to_none=True)
-        found["loss"].backward()
-        nn.utils.clip_grad_norm_(listener.parameters(), 5.0)
-        optimiser.step()
-        if step % 10 == 0:
-            progress.note(**{name: value.item() for name, value in found.items()})
-        if (step + 1) % settings.report_every == 0:
-            progress.report(folder / "content.jsonl", measure)
+        descend(optimiser, listener, found["loss"], longest=_CLIP)
+        return found
+
+    listener.train()
+    progress.train(step, measure, folder / "content.jsonl", report_every=settings.report_every)
     return listener
 
 

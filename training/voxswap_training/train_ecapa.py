@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import voxswap_server  # noqa: F401 - mends torchaudio, which SpeechBrain imports
-from voxswap_training.loop import Budget, Progress, adamw, half_on_gpu, set_rate
+from voxswap_training.loop import Budget, Progress, adamw, descend, half_on_gpu, set_rate
 from voxswap_training.sound import Sound
 from voxswap_training.speakers import CLIP_SAMPLES, Clips, cut
 
@@ -36,6 +36,7 @@ _DEV_SHARE = 0.05
 _SHORTEST_SAMPLES = 24_000
 _NOISE_DB = (0.0, 35.0)
 _TILT = 0.7
+_CLIP: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +123,19 @@ def train(
         student.train()
         return {f"dev_{name}": float(value) for name, value in found.items()}
 
-    student.train()
     source = batches()
-    for step in progress.steps():
-        set_rate(optimiser, settings.rate * progress.rate())
+
+    def step(rate: float) -> Mapping[str, Tensor]:
+        set_rate(optimiser, settings.rate * rate)
         wave, target = next(source)
         with half_on_gpu(device):
             made = student(wave)
         found = losses(made, target)
-        optimiser.zero_grad(set_to_none=True)
-        found["loss"].backward()
-        nn.utils.clip_grad_norm_(student.parameters(), 5.0)
-        optimiser.step()
-        if step % 10 == 0:
-            progress.note(**{name: value.item() for name, value in found.items()})
-        if (step + 1) % settings.report_every == 0:
-            progress.report(folder / "ecapa.jsonl", measure)
+        descend(optimiser, student, found["loss"], longest=_CLIP)
+        return found
+
+    student.train()
+    progress.train(step, measure, folder / "ecapa.jsonl", report_every=settings.report_every)
     return student
 
 

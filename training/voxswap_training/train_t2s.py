@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxswap_training.loop import Budget, Progress, adamw, autocast, set_rate
+from voxswap_training.loop import Budget, Progress, adamw, autocast, descend, set_rate
 from voxswap_training.pack import Lines
 from voxswap_training.t2s import T2SShape, TrainableT2S
 
@@ -30,6 +30,7 @@ _CORRUPTED_SHARE = 0.05
 _PROMPT_SILENCE = 18
 """At most so many tokens of silence follow a prompt; the server's are 15."""
 _SMOOTHING = 0.02
+_CLIP: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,19 +185,15 @@ def train(
         network.train()
         return {f"dev_{name}": float(torch.stack([f[name] for f in found]).mean()) for name in found[0]}
 
-    network.train()
-    for step in progress.steps():
-        set_rate(optimiser, RATE * progress.rate())
+    def step(rate: float) -> Mapping[str, Tensor]:
+        set_rate(optimiser, RATE * rate)
         with autocast(device):
             found = losses(network, next(train_batches).to(device), settings)
-        optimiser.zero_grad(set_to_none=True)
-        found["loss"].backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-        optimiser.step()
-        if step % 10 == 0:
-            progress.note(**{name: value.item() for name, value in found.items()})
-        if (step + 1) % settings.report_every == 0:
-            progress.report(folder / "t2s.jsonl", measure)
+        descend(optimiser, network, found["loss"], longest=_CLIP)
+        return found
+
+    network.train()
+    progress.train(step, measure, folder / "t2s.jsonl", report_every=settings.report_every)
     return network
 
 
