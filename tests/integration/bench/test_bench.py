@@ -9,11 +9,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from bench.goals.judged import judge
+from bench.goals.table import GOALS
 from voxswap_server.bench import decoder as decoder_bench
 from voxswap_server.bench import t2s as t2s_bench
 from voxswap_server.bench.engines import engine_over
 from voxswap_server.bench.machine import copying, reading
 from voxswap_server.bench.options import Options
+from voxswap_server.bench.report import as_json
 from voxswap_server.bench.runner import MEASURES, TITLES, chosen, run
 from voxswap_server.bench.speech import QUICK_TEXT, Requests
 from voxswap_server.bench.voices import Workbench, sovits_half, t2s_half
@@ -221,3 +224,9 @@ def test_the_whole_quick_run():
     assert spent.ratio is not None
     waits = [row for row in report.rows if "wait" in row.name or "underrun" in row.name]  # there may be none
     assert all(value > 0 for row in report.rows if row not in waits for value in row.series.values)
+    goals = [
+        goal for goal in GOALS if goal.report == "full" and goal.measure != "bandwidth"
+    ]  # that one takes two cores
+    judged = judge(goals, {"full": json.loads(as_json(report))})
+    assert all(one.value for one in judged)
+    assert all(one.apart_s for one in judged if one.goal.reference)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.goals.judged import judge
+from bench.goals.table import GOALS
 from bench.peers import compare
 from bench.peers.__main__ import named
 from bench.peers.ours import Took
@@ -50,13 +52,17 @@ class Counting:
         return self._took("switch")
 
 
-@pytest.fixture
-def measured(tmp_path):
+def compared(tmp_path, sides, rival):
     script = tmp_path / "worker.py"
     script.write_text(WORKER, "utf-8")
-    sides = {"exact": Counting(), "int8": Counting()}
     with Peer(Path(sys.executable), script, tmp_path / "peer", threads=1) as peer:
-        found = list(compare.measure(sides, peer, RIVAL, 119, rounds=2))
+        return list(compare.measure(sides, peer, rival, 119, rounds=2))
+
+
+@pytest.fixture
+def measured(tmp_path):
+    sides = {"exact": Counting(), "int8": Counting()}
+    found = compared(tmp_path, sides, RIVAL)
     asked = [json.loads(line) for line in (tmp_path / "peer" / "peer.log").read_text("utf-8").splitlines()]
     return sides, asked, found
 
@@ -102,6 +108,15 @@ def test_the_report_is_a_page_numbers_and_a_picture(measured, tmp_path):
     assert len(rows) == len(found)
     assert {row["wall"]["ratio"]["median"] for row in rows if row["reference"]} == {2.0}
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_goal_against_a_peer_finds_its_row(tmp_path):
+    found = compared(tmp_path, {"exact": Counting(), "int8": Counting()}, RIVALS["cpufast"])
+    _, data, _ = write(tmp_path / "to", CONDITIONS, found)
+    goals = [goal for goal in GOALS if goal.report == "peers"]
+    judged = judge(goals, {"peers": json.loads(data.read_text("utf-8"))})
+    assert {one.value for one in judged} == {3.0, 1 / 3.0}
+    assert not any(one.doubts for one in judged)
 
 
 def test_a_report_without_a_ratio_has_a_picture_too(tmp_path):
