@@ -12,10 +12,10 @@ import torch
 from cachetools import LRUCache
 from torch import Tensor
 
-from voxswap_server.domain import Prompt
+from voxswap_server.domain import Notice, Prompt
 from voxswap_server.engine.addressed import NetworkLeases, OtherNetwork
 from voxswap_server.engine.conditioning import ConditioningCache, Lookups
-from voxswap_server.engine.job import Await, DeviceCall, Work
+from voxswap_server.engine.job import Await, DeviceCall, Tell, Work
 from voxswap_server.engine.prompt_encoding import Means, PromptEncoding
 from voxswap_server.engine.prompt_keys import (
     Ground,
@@ -108,6 +108,9 @@ class Prompts:
                 f"voice {voice.manifest.voice_id!r} has no reference audio of its own; send a prompt", field="prompt"
             )
         spec, transcript = voice.spec, prompt.transcript.strip()
+        if override is not None and override.auxiliary and not spec.auxiliary_references:
+            told = f"version {spec.version} cannot mix auxiliary references in: the main one alone is heard"
+            yield Tell(Notice("AUXILIARY_NOT_HEARD", told))
         text = EncodedText(torch.empty(0, dtype=torch.long), None)
         if transcript:
             code = upstream_code(prompt.language, spec.symbols)
