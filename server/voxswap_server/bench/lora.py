@@ -40,7 +40,9 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     del bench
     frames = _QUICK_FRAMES if options.quick else _FRAMES
     nets = {rank: _network(rank) for rank in (0, *RANKS)}
-    found = interleaved({str(rank): timed(step(net, frames)) for rank, net in nets.items()}, options.rounds)
+    found = interleaved(
+        {str(rank): timed(step(net, frames), clock=options.clock) for rank, net in nets.items()}, options.rounds
+    )
     ms = {name: series.map(lambda s: 1e3 * s) for name, series in found.items()}
     what = f"{_TIMED_BLOCKS} of {RELEASED.depth} blocks, {frames} frames"
     yield Row("lora", f"step, merged ({what})", "ms", ms["0"])

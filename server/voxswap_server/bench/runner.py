@@ -62,7 +62,7 @@ def run(
     conditions["run"] = f"{pace}, {options.rounds} interleaved rounds, seeded {options.size} v2 voices"
     if options.cpu_time:
         conditions["seconds"] = (
-            "of processors, in t2s, decoder and swap; others by the clock on the wall, where they do not say otherwise"
+            "of processors, in t2s, decoder, lora and swap; others by the clock on the wall, unless they say otherwise"
         )
     before, rows = machine.load(), []
     with _threads(options.threads), tempfile.TemporaryDirectory(prefix="voxswap-bench-") as folder:

@@ -22,7 +22,7 @@ def bench(
     rounds: Annotated[int, typer.Option(min=0, help=f"0: {_ROUNDS}, or {_QUICK_ROUNDS} if quick.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="Of one network call. 0: one for each core.")] = 0,
     cpu_time: Annotated[
-        bool, typer.Option("--cpu-time", help="Count processor seconds of t2s, decoder and swap: for busy machines.")
+        bool, typer.Option("--cpu-time", help="Processor seconds of t2s, decoder, lora and swap: for busy machines.")
     ] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the report as Markdown and JSON.")] = False,
     to: Annotated[Path, typer.Option(help="Where --write puts it.")] = Path("docs/benchmarks"),
