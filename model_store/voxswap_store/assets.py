@@ -7,7 +7,7 @@ is for and how to get it.
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -102,7 +102,7 @@ class AssetManifest(Strict):
     @property
     def address(self) -> str:
         """Content address of all of it, settings included."""
-        return hashlib.sha256("/".join(file.sha256 for file in self.files).encode()).hexdigest()
+        return content_address(self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,11 @@ class AssetState:
     @property
     def bytes_total(self) -> int:
         return sum(file.bytes for file in self.manifest.files) if self.manifest else 0
+
+
+def content_address(files: Iterable[StoredFile]) -> str:
+    """Of all that these files hold, in their order."""
+    return hashlib.sha256("/".join(file.sha256 for file in files).encode()).hexdigest()
 
 
 def asset_spec(name: str) -> AssetSpec:

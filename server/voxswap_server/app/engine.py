@@ -10,7 +10,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from voxswap_server.engine.admission import Admission
 from voxswap_server.engine.built_in import bring_built_in
@@ -28,6 +27,7 @@ from voxswap_server.engine.prompt_keys import Ground
 from voxswap_server.engine.prompts import Prompts
 from voxswap_server.engine.residency import ResidencyConfig, ResidencyManager
 from voxswap_server.engine.speakers import Speakers
+from voxswap_server.engine.stored_networks import network_address
 from voxswap_server.engine.synthesizer import EngineSynthesizer, Services
 from voxswap_server.engine.text_encoder import TextEncoding
 from voxswap_server.engine.transcript_features import TranscriptFeatures
@@ -37,7 +37,6 @@ from voxswap_server.metrics import Metrics
 from voxswap_server.settings import Settings
 from voxswap_server.text.frontend import TextFrontend
 from voxswap_server.tracing import NO_TRACING, Tracing
-from voxswap_store.assets import asset_manifest
 from voxswap_store.built_in import catalogue_of
 from voxswap_store.catalogue import Catalogue
 
@@ -81,7 +80,6 @@ async def build_engine(settings: Settings, metrics: Metrics, tracing: Tracing = 
     """
     device = open_device(settings.device)
     catalogue = catalogue_of(settings.store, built_in=settings.voices.built_in)
-    frontend = TextFrontend(frontend_options(settings.store))
     with _pools(settings) as pools:
         cache, prompt_lookups = open_cache(settings.cache, metrics), Lookups("prompts", metrics)
         embeddings = EmbeddingCache(settings.speakers.cache_entries, pools.speakers, metrics)
@@ -93,7 +91,8 @@ async def build_engine(settings: Settings, metrics: Metrics, tracing: Tracing = 
         )
         residency.start()
         networks = ResidentNetworks(residency)
-        address_of, ground = partial(_network_address, settings.store), Ground.of(device)
+        frontend = TextFrontend(frontend_options(settings.store, networks))
+        address_of, ground = partial(network_address, settings.store), Ground.of(device)
         transcripts = TranscriptFeatures(cache, residency, address_of, pools.audio, ground)
         text = TextEncoding(frontend, pools.text, networks, transcripts)
         prompts = Prompts(
@@ -155,10 +154,6 @@ def _worker(settings: Settings, metrics: Metrics, device: Device, residency: Res
         rescue=lambda error: is_exhausted(error) and residency.relieve_blocking(RELIEF_BYTES),
         explain=out_of_memory,
     )
-
-
-def _network_address(store: Path, name: str) -> str:
-    return asset_manifest(store, name).address
 
 
 def _budgeted(settings: Settings, device: Device) -> ResidencyConfig:

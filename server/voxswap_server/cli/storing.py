@@ -48,11 +48,12 @@ def bars(title: str) -> "Iterator[StepProgress]":
 def prompt_import(root: Path) -> "Iterator[PromptImport]":
     """What checks and encodes the prompts of imported voices, with the shared networks of a store."""
     from voxswap_server.engine.importing import PromptImport
-    from voxswap_server.engine.networks import OwnNetworks, network_loaders
+    from voxswap_server.engine.networks import OwnNetworks
     from voxswap_server.engine.polyphones import frontend_options
     from voxswap_server.engine.prompts import PromptConfig
+    from voxswap_server.engine.stored_networks import network_loaders
     from voxswap_server.text.frontend import TextFrontend
 
     with ThreadPoolExecutor(1) as pool:
-        frontend = TextFrontend(frontend_options(root))
-        yield PromptImport(OwnNetworks(network_loaders(root), pool), frontend, PromptConfig())
+        networks = OwnNetworks(network_loaders(root), pool)
+        yield PromptImport(networks, TextFrontend(frontend_options(root, networks)), PromptConfig())

@@ -2,19 +2,19 @@
 
 Whoever holds a voice and waits for a network keeps the room that the network waits for; where memory is short, a few
 such requests would wait for each other. So the networks come first and the voice last, and whoever has a voice never
-waits. It is a guess: what it misses is leased when it is needed, what it asks for in vain costs only room. Knows
-nothing of weights.
+waits. It is a guess: what it misses is leased when it is needed, what it asks for in vain costs only room. Here it is
+seen, too, that the store has another network by now than memory has. Knows nothing of weights.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from voxswap_server.domain import Language, SynthesisRequest
-from voxswap_server.engine.networks import SUPER_SAMPLER
 from voxswap_server.engine.residency.contract import network_id
 from voxswap_server.engine.residency.manager import ResidencyManager
+from voxswap_server.engine.stored_networks import POLYPHONES, SUPER_SAMPLER, network_address
 from voxswap_server.engine.voice import Voice
 from voxswap_server.errors import AssetMissing, VoxswapError
 from voxswap_server.nn.specs import VersionSpec, spec_of
@@ -55,17 +55,44 @@ class Foresight:
         async with AsyncExitStack() as held:
             held.enter_context(self._residency.ahead(request.voice_id))
             wanted = await asyncio.get_running_loop().run_in_executor(self._executor, self.wanted, request)
-            for name in wanted:  # in one order for all, so that no two requests wait for what the other one has
+            for name, address in wanted.items():  # in one order for all, so that no two wait for what the other one has
                 try:
-                    await held.enter_async_context(self._residency.lease(network_id(name)))
+                    await self._lease(name, address, held)
                 except AssetMissing:
                     if name == SUPER_SAMPLER:
                         raise  # nothing can stand in for it, so no stream should begin
                     continue  # whether the request can do without is decided where it is used
             yield
 
-    def wanted(self, request: SynthesisRequest) -> tuple[str, ...]:
-        """Names of networks. A request that is wrong wants none: it will be told so where that is found out."""
+    async def _lease(self, name: str, address: str, held: AsyncExitStack) -> None:
+        identity = network_id(name)
+        async with AsyncExitStack() as own:
+            lease = await own.enter_async_context(self._residency.lease(identity))
+            if lease.revision == address:
+                held.push_async_exit(own.pop_all())
+                return
+        # The store has another one by now. The old one serves whoever has it to their end, and makes room.
+        await self._residency.unload_voice(identity)
+        await held.enter_async_context(self._residency.lease(identity))
+
+    def wanted(self, request: SynthesisRequest) -> Mapping[str, str]:
+        """Networks by name, each with its address in the store; those that are not installed are left out.
+
+        A request that is wrong wants none: it will be told so where that is found out.
+
+        Raises:
+            AssetMissing: as `networks`.
+        """
+        addresses = {}
+        for name in self._names(request):
+            try:
+                addresses[name] = network_address(self._catalogue.root, name)
+            except AssetMissing:
+                if name == SUPER_SAMPLER:
+                    raise  # nothing can stand in for it, so no stream should begin
+        return addresses
+
+    def _names(self, request: SynthesisRequest) -> tuple[str, ...]:
         try:
             entry = self._catalogue.get(request.voice_id)
             manifest = entry.manifest
@@ -76,7 +103,7 @@ class Foresight:
             if request.prompt is not None:
                 transcript = (request.prompt.transcript, request.prompt.language)
             if any(self._chinese(*text, spec) for text in (transcript, (request.text, request.language))):
-                names.append("bert")
+                names += ["bert", POLYPHONES]
             if request.super_sampling and spec.super_sampled_hz is not None:
                 names.append(SUPER_SAMPLER)
         except VoxswapError:

@@ -21,7 +21,6 @@ from voxswap_server.engine import stored_prompt
 from voxswap_server.engine.backends import EngineConfig, describe, placed
 from voxswap_server.engine.device import Device, give_back_to_the_system, is_exhausted
 from voxswap_server.engine.memory import TensorSet, copied_to, size_of
-from voxswap_server.engine.networks import load_network, network_dtype, unusable
 from voxswap_server.engine.residency.contract import (
     DeviceOutOfMemory,
     LoadedPart,
@@ -29,6 +28,7 @@ from voxswap_server.engine.residency.contract import (
     PartPlan,
     network_name,
 )
+from voxswap_server.engine.stored_networks import StoredNetwork, load_network, stored_network, unusable
 from voxswap_server.engine.voice import PromptAudio, Voice
 from voxswap_server.errors import RequestError, VoiceUnusable
 from voxswap_server.nn.decoder import Decoder
@@ -38,7 +38,7 @@ from voxswap_server.nn.specs import spec_of
 from voxswap_server.nn.t2s import T2SConfig
 from voxswap_server.nn.t2s_backends import BACKENDS, Precision, Stored, TokenModel, chosen
 from voxswap_server.nn.vocoder import Vocoder
-from voxswap_store.assets import WEIGHTS, asset_directory, asset_manifest, base_file
+from voxswap_store.assets import base_file
 from voxswap_store.blocks import Blocks, converted
 from voxswap_store.catalogue import Catalogue, VoiceEntry
 from voxswap_store.safetensors_header import BadHeader, Header, read_header
@@ -55,15 +55,6 @@ class _Source:
     build: Callable[[Weights], object]
     dtype: torch.dtype | None
     """What its tensors become while they are read; None leaves them as they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class _NetworkSource:
-    """A shared network as the store has it."""
-
-    name: str
-    files: Mapping[Path, str]
-    """sha256 of each."""
 
 
 _DEFAULTS: Final = EngineConfig()
@@ -121,9 +112,9 @@ class StoreLoader:
 
     def load_part(self, part: PartPlan) -> LoadedPart:
         """As `VoiceLoader.load_part`."""
-        source = cast("_Source | _NetworkSource", part.source)
+        source = cast("_Source | StoredNetwork", part.source)
         try:
-            value = self._network(source) if isinstance(source, _NetworkSource) else self._file(source)
+            value = self._network(source) if isinstance(source, StoredNetwork) else self._file(source)
         except (MemoryError, RuntimeError) as error:
             if is_exhausted(error):
                 self._blocks.clear()
@@ -179,25 +170,18 @@ class StoreLoader:
         Raises:
             AssetMissing: it is not installed, or broken.
         """
-        root = self._catalogue.root
-        manifest, directory = asset_manifest(root, name), asset_directory(root, name)
-        try:
-            with (directory / WEIGHTS).open("rb") as opened:
-                header = read_header(opened)
-        except (OSError, BadHeader) as error:
-            raise unusable(name, error) from error
-        itemsize = network_dtype(name, self._device.dtype).itemsize
-        size_bytes = sum(prod(spec.shape) * itemsize for spec, _ in header.tensors.values())
-        files = {directory / file.name: file.sha256 for file in manifest.files}
-        return PartPlan(manifest.address, size_bytes, _NetworkSource(name, files))
+        network = stored_network(self._catalogue.root, name, self._device.dtype)
+        return PartPlan(network.address, network.size_bytes, network, host_copy=not network.on_host)
 
-    def _network(self, source: _NetworkSource) -> object:
+    def _network(self, source: StoredNetwork) -> object:
         try:
             for path, sha256 in source.files.items():
                 self._verified.check(path, sha256)
         except (OSError, ValueError) as error:
             raise unusable(source.name, error) from error
-        return load_network(self._catalogue.root, source.name, dtype=self._device.dtype, device=self._device.device)
+        network = load_network(self._catalogue.root, source.name, dtype=self._device.dtype, device=self._device.device)
+        give_back_to_the_system()  # what it was read through
+        return network
 
     def _file(self, source: _Source) -> object:
         try:

@@ -26,6 +26,14 @@ class SharedNetwork(Protocol):
         ...
 
 
+@runtime_checkable
+class Weighed(Protocol):
+    """What has no tensors to count and says itself what it takes; it stays in host memory."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSet:
     """Tensors that make a network only together with others: a LoRA, or the base under it."""
@@ -36,6 +44,8 @@ class TensorSet:
 
 def size_of(value: object) -> int:
     """Bytes of its tensors; memory that two of them share is counted once."""
+    if isinstance(value, Weighed):
+        return value.size_bytes
     storages = {
         storage.data_ptr(): storage.nbytes() for storage in (tensor.untyped_storage() for tensor in _tensors(value))
     }

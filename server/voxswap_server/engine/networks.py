@@ -1,66 +1,17 @@
-"""The networks that all voices share: encoders of content, text and speaker, and the vocoders.
+"""How those who need a shared network take hold of it: in a server of residency, in a command of their own.
 
-What reads each from the store, and how those who need one take hold of it. Knows nothing of requests, and nothing of
-when a network comes and goes: in a server that is residency's business, which holds voices by the same rules.
+Knows nothing of requests, of what the networks are, and of when they come and go: in a server that is residency's
+business, which holds voices by the same rules.
 """
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, Final, Protocol
-
-import torch
+from typing import Any, Protocol
 
 from voxswap_server.engine.residency.contract import Lease, network_id
-from voxswap_server.errors import AssetMissing
-from voxswap_server.nn.ap_bwe import SuperSampler
-from voxswap_server.nn.bert import TextEncoder
-from voxswap_server.nn.ecapa import SpeakerEncoder
-from voxswap_server.nn.eres2net import SpeakerVectorNet
-from voxswap_server.nn.hubert import ContentEncoder
-from voxswap_server.nn.vocoders import load_vocoder
-from voxswap_store.assets import CONTENT_ENCODERS, asset_directory, asset_spec
-
-
-class _FromDirectory(Protocol):
-    def __call__(self, directory: Path, *, dtype: torch.dtype, device: torch.device | str) -> Any: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """How a network is read."""
-
-    load: _FromDirectory
-    dtype: torch.dtype | None = None
-    """Whatever the device's precision is; None: the device's."""
-
-
-def _content_encoder(width: int, directory: Path, *, dtype: torch.dtype, device: torch.device | str) -> ContentEncoder:
-    encoder = ContentEncoder.from_directory(directory, dtype=dtype, device=device)
-    if encoder.width != width:
-        raise ValueError(f"its features have width {encoder.width}, not {width}")
-    return encoder
-
-
-SUPER_SAMPLER: Final = "ap_bwe"
-_SPEAKERS: Final = _Reader(
-    lambda directory, *, device, **_: SpeakerEncoder.from_directory(directory, device=device), torch.float32
-)
-_NETWORKS: Final[Mapping[str, _Reader]] = {
-    **{name: _Reader(partial(_content_encoder, width)) for width, name in CONTENT_ENCODERS.items()},
-    "bert": _Reader(TextEncoder.from_directory),
-    "eres2net": _Reader(SpeakerVectorNet.from_directory),
-    "bigvgan": _Reader(partial(load_vocoder, "bigvgan")),
-    "vocoder_v4": _Reader(partial(load_vocoder, "vocoder_v4")),
-    SUPER_SAMPLER: _Reader(SuperSampler.from_directory, torch.float32),
-    "ecapa": _SPEAKERS,
-    "ecapa_small": _SPEAKERS,
-}
-"""Assets of the store that are networks of their own, and what reads them."""
 
 
 class Networks(Protocol):
@@ -124,37 +75,3 @@ class OwnNetworks:
             if future is None or (future.done() and future.exception() is not None):
                 future = self._loaded[name] = self._executor.submit(self._loaders[name])
         yield future
-
-
-def network_loaders(
-    root: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
-) -> Mapping[str, Callable[[], Any]]:
-    """How each shared network is loaded from a store; `AssetMissing` while it is not installed."""
-    return {name: partial(load_network, root, name, dtype=dtype, device=device) for name in _NETWORKS}
-
-
-def network_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
-    """In which precision a network computes on a device of this one."""
-    return _NETWORKS[name].dtype or dtype
-
-
-def load_network(
-    root: Path, name: str, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
-) -> Any:
-    """Reads one shared network from a store.
-
-    Raises:
-        AssetMissing: it is not installed, or broken.
-    """
-    directory = asset_directory(root, name)
-    try:
-        return _NETWORKS[name].load(directory, dtype=dtype, device=device)
-    except (OSError, ValueError) as error:
-        raise unusable(name, error) from error
-
-
-def unusable(name: str, error: OSError | ValueError | KeyError) -> AssetMissing:
-    """What is told of a network whose files are there and of no use."""
-    spec = asset_spec(name)
-    problem = error.strerror if isinstance(error, OSError) else error  # never a path
-    return AssetMissing(spec.title, f"what is installed cannot be used ({problem}); {spec.remedy}")

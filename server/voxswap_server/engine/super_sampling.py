@@ -27,7 +27,8 @@ from voxswap_server.engine.job import (
     UtteranceSpoken,
     Work,
 )
-from voxswap_server.engine.networks import SUPER_SAMPLER, Networks
+from voxswap_server.engine.networks import Networks
+from voxswap_server.engine.stored_networks import SUPER_SAMPLER
 from voxswap_server.nn.ap_bwe import SEGMENT_FRAMES, WHOLE, SuperSampledSignal, SuperSampler
 
 STAGE = "super_sampling"

@@ -2,6 +2,8 @@
 
 import struct
 import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,9 @@ from typer.testing import CliRunner
 
 from tests.fixtures.g2pw import install_g2pw, write_g2pw, write_g2pw_zip
 from voxswap_server.cli.main import app
+from voxswap_server.engine.networks import OwnNetworks
 from voxswap_server.engine.polyphones import frontend_options
+from voxswap_server.engine.stored_networks import network_loaders
 from voxswap_server.errors import AssetMissing, RequestError
 from voxswap_server.text.frontend import TextFrontend
 from voxswap_store import g2pw
@@ -171,21 +175,24 @@ def read(frontend: TextFrontend, text: str = "走行") -> tuple[tuple[str, ...],
     return run.phones, [f"{notice.code}: {notice.message}" for notice in run.notices]
 
 
-def test_it_may_come_and_go_while_a_server_runs(tmp_path: Path) -> None:
-    frontend = TextFrontend(frontend_options(tmp_path))
+@pytest.fixture
+def frontend(tmp_path: Path) -> Iterator[TextFrontend]:
+    """That of a command over the store."""
+    with ThreadPoolExecutor(1) as pool:
+        yield TextFrontend(frontend_options(tmp_path, OwnNetworks(network_loaders(tmp_path), pool)))
+
+
+def test_it_may_come_and_go(tmp_path: Path, frontend: TextFrontend) -> None:
     assert read(frontend) == (("z", "ou3", "x", "ing2"), [])
     install_g2pw(tmp_path, {"走": "行 ㄏㄤ2"})
     assert read(frontend) == (("z", "ou3", "h", "ang2"), [])
-    install_g2pw(tmp_path, FAVOURS)
-    assert read(frontend) == (("z", "ou3", "x", "ing2"), [])
     (tmp_path / "assets" / "g2pw").rename(tmp_path / "away")
     assert read(frontend) == (("z", "ou3", "x", "ing2"), [])
 
 
-def test_without_the_tokenizer_of_bert_the_words_decide_and_it_is_told(tmp_path: Path) -> None:
+def test_without_the_tokenizer_of_bert_the_words_decide_and_it_is_told(tmp_path: Path, frontend: TextFrontend) -> None:
     install_g2pw(tmp_path, {"走": "行 ㄏㄤ2"}, tokenizer=False)
-    frontend = TextFrontend(frontend_options(tmp_path))
-    for _ in range(2):  # the second time it is not looked for again
+    for _ in range(2):
         phones, [told] = read(frontend)
         assert phones == ("z", "ou3", "x", "ing2")
         assert told.startswith("ASSET_MISSING: Chinese characters of several readings follow the words they are in: ")
@@ -200,13 +207,14 @@ def test_without_the_tokenizer_of_bert_the_words_decide_and_it_is_told(tmp_path:
         ("MONOPHONIC_CHARS.txt", b"x", "monophonic_chars.txt is no table of two columns"),
     ],
 )
-def test_what_cannot_be_used_is_told(tmp_path: Path, name: str, content: bytes, problem: str) -> None:
+def test_what_cannot_be_used_is_told(
+    tmp_path: Path, frontend: TextFrontend, name: str, content: bytes, problem: str
+) -> None:
     install_g2pw(tmp_path, FAVOURS)
     made = tmp_path / "other"
     write_g2pw(made, tmp_path / "pieces", FAVOURS)
     (made / name).write_bytes(content)
     import_assets(made, tmp_path, only=("g2pw",))
-    frontend = TextFrontend(frontend_options(tmp_path))
     utterance = frontend.analyse("走行走行。", "zh", "v2")
     [notice] = utterance.notices
     assert notice.code == "ASSET_MISSING"
@@ -215,10 +223,10 @@ def test_what_cannot_be_used_is_told(tmp_path: Path, name: str, content: bytes, 
     assert str(tmp_path) not in notice.message
 
 
-def test_what_was_cut_short_is_told(tmp_path: Path) -> None:
+def test_what_was_cut_short_is_told(tmp_path: Path, frontend: TextFrontend) -> None:
     install_g2pw(tmp_path, FAVOURS)
     (tmp_path / "assets" / "g2pw" / "g2pw.onnx").write_bytes(b"")
     assert asset_state(tmp_path, "g2pw").problem == "its g2pw.onnx is missing or cut short"
-    phones, [told] = read(TextFrontend(frontend_options(tmp_path)))
+    phones, [told] = read(frontend)
     assert phones == ("z", "ou3", "x", "ing2")
     assert "its g2pw.onnx is missing or cut short" in told

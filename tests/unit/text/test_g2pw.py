@@ -1,8 +1,12 @@
 """g2pW on a tiny model in the published layout: what it is asked, and what becomes of its answers."""
 
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
+from numpy.typing import NDArray
 
 from tests.fixtures.g2pw import write_g2pw
 from voxswap_server.text.chinese.g2pw import Polyphones
@@ -41,13 +45,29 @@ def test_only_the_company_nearby_is_heard(model: Polyphones) -> None:
     assert model.readings(far)[-1] == "hang2"  # a tie goes to the first label
 
 
+def test_many_characters_of_one_sentence_are_asked_about_in_several_runs(model: Polyphones) -> None:
+    runs: list[int] = []
+
+    class Counted:
+        def run(self, names: None, inputs: Mapping[str, NDArray[Any]]) -> Any:
+            runs.append(len(inputs["input_ids"]))
+            return model._session.run(names, inputs)
+
+    class InRuns(Polyphones):
+        def __init__(self) -> None:
+            vars(self).update(vars(model), _session=Counted())
+
+    assert InRuns().readings("快乐" + "行长" * 20) == [None, "le4", *["hang2", "zhang3"] * 20]
+    assert (sum(runs), max(runs), len(runs)) == (41, 16, 3)
+
+
 def test_a_text_without_such_characters_asks_nothing(model: Polyphones) -> None:
     assert model.readings("你好") == [None, None]
     assert model.readings("") == []
 
 
 def test_readings_reach_the_phones(model: Polyphones) -> None:
-    frontend = TextFrontend({"zh": {"polyphones": lambda: model}})
+    frontend = TextFrontend({"zh": {"polyphones": lambda: nullcontext(model)}})
     plain = TextFrontend()
     assert "ve4" in frontend.read("音乐", "zh", "v2")[0].phones
     said = frontend.read("银行，走行", "zh", "v2")[0]

@@ -8,13 +8,15 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from voxswap_server.domain import ResidentEvent
+from voxswap_server.domain import CacheStats, ResidentEvent
 from voxswap_server.engine.residency.contract import ResidencyConfig, ResidencyMetrics, VoiceLoader
 from voxswap_server.engine.residency.effects import Work, WorkKind
 from voxswap_server.engine.residency.ledger import Tier
 from voxswap_server.engine.residency.parts import PartStore
 from voxswap_server.engine.residency.policy import FailureCache
 from voxswap_server.engine.residency.voices import Generation, Roster, Voice
+
+_LOOKED_UP = ("voices", "networks")
 
 
 class Books:
@@ -71,6 +73,21 @@ class Books:
         """Whether something holds room that nobody waits for, and will soon give it to whoever does."""
         return any(one.ahead and not one.urgent for one in self.bringing)
 
+    def stats(self) -> CacheStats:
+        """Counters and levels; the look-ups are residency's own."""
+        tiers, levels = (self.device, self.host), self.roster.levels()
+        return CacheStats(
+            bytes_used={tier.name: tier.used_bytes for tier in tiers},
+            bytes_budget={tier.name: tier.budget_bytes for tier in tiers},
+            residents={name: level.residents for name, level in levels.items()},
+            hits={name: self.hits[name] for name in _LOOKED_UP},
+            misses={name: self.misses[name] for name in _LOOKED_UP},
+            loads=self.loads,
+            load_failures=self.load_failures,
+            evictions=dict(self.evictions),
+            networks=self.roster.networks(),
+        )
+
     def touch(self, generation: Generation) -> None:
         """It is of use now."""
         generation.used = next(self._uses)
@@ -87,8 +104,6 @@ class Books:
         """Something to be called when the lock is free."""
         self.store.effects.calls.append(call)
 
-    def ask(
-        self, kind: WorkKind, voice: Voice, run: Callable[[], Any], done: Callable[[Any, BaseException | None], None]
-    ) -> None:
+    def ask(self, kind: WorkKind, run: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
         """A blocking call of the loader."""
-        self.store.effects.works.append(Work(kind, voice.voice_id, run, done))
+        self.store.effects.works.append(Work(kind, run, done))

@@ -43,6 +43,8 @@ class PartPlan:
     """From the header, before loading."""
     source: object = field(default=None, compare=False)
     """Whatever the loader needs to find it; nobody else looks at it."""
+    host_copy: bool = True
+    """Whether a copy in host memory is worth anything; False: when it leaves the device it is dropped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,6 @@ class Work:
     """One call of the loader, and what to do with its outcome."""
 
     kind: WorkKind
-    about: str
-    """The voice or the part, for logs."""
     run: Callable[[], Any]
     """Blocks; called without the lock."""
     done: Callable[[Any, BaseException | None], None]

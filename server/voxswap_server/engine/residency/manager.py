@@ -1,20 +1,18 @@
-"""The model manager: residency on threads and event loops.
+"""The model manager: residency for threads and event loops.
 
-One lock around the state machine, held for microseconds; loader calls, waiters' answers, metrics, events and log lines
-all happen outside it. Knows nothing of torch or of what a bundle is.
+Each method is one step of the state machine, and the wait for its answer. Knows nothing of torch, of what a bundle is,
+or of how steps are run.
 """
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
-
-import structlog
+from typing import Generic, cast
 
 from voxswap_server.domain import CacheStats, Resident, ResidentEvent
 from voxswap_server.engine.residency.books import Books
@@ -29,18 +27,11 @@ from voxswap_server.engine.residency.contract import (
     VoiceState,
 )
 from voxswap_server.engine.residency.core import Residency
-from voxswap_server.engine.residency.effects import Effects, Work
+from voxswap_server.engine.residency.driver import Driver
 from voxswap_server.engine.residency.events import EventBus
-from voxswap_server.engine.residency.threads import Submit, Threads
+from voxswap_server.engine.residency.threads import Submit
 from voxswap_server.engine.residency.voices import Ticket
-from voxswap_server.errors import DeadlineExceeded, Draining, EngineError, RequestError, VoxswapError
-
-log = structlog.get_logger(__name__)
-
-ResultT = TypeVar("ResultT")
-
-_OURS = ("voices", "networks")
-"""Names of residency's own look-ups."""
+from voxswap_server.errors import DeadlineExceeded, Draining, RequestError, VoxswapError
 
 
 class ResidencyManager(Generic[BundleT]):
@@ -72,19 +63,13 @@ class ResidencyManager(Generic[BundleT]):
         self._core = Residency(Books(loader, config, metrics, clock, wall_clock))
         self._bus = EventBus(config.event_backlog)
         self._other_caches = dict(other_caches or {})
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._idle = threading.Event()
-        self._threads: Threads | None = None
-        self._submit = submit
+        self._driver = Driver(self._core, self._bus, clock, submit)
 
     # --- life --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begins the loader threads and the keeper of time. Not needed where `submit` was given."""
-        if self._submit is None:
-            self._threads = Threads(self._config.loader_threads, self.tick, self._clock)
-            self._submit = self._threads.submit
+        self._driver.start(self._config.loader_threads)
 
     def close(self, grace_s: float = 30.0) -> bool:
         """Refuses new requests, drains, frees everything and joins the threads. Blocks.
@@ -92,13 +77,7 @@ class ResidencyManager(Generic[BundleT]):
         Returns:
             Whether all was freed; False if leases were still out when the grace ended.
         """
-        self._step(self._core.close)
-        freed = self._idle.wait(grace_s)
-        if not freed:
-            log.error("voices still leased at shutdown", voices=self._locked(self._core.books.roster.leased))
-        if self._threads is not None:
-            self._threads.stop()
-        return freed
+        return self._driver.close(grace_s)
 
     async def aclose(self, grace_s: float = 30.0) -> bool:
         """As `close`, without blocking the event loop."""
@@ -106,9 +85,7 @@ class ResidencyManager(Generic[BundleT]):
 
     def tick(self) -> float | None:
         """Does what time asks for; returns the reading of the clock at which to do it again, None for never."""
-        # Whoever calls is told the next moment by the answer: stirred as well, the keeper of time would never rest.
-        self._step(self._core.tick, stir=False)
-        return self._locked(self._core.next_deadline_s)
+        return self._driver.tick()
 
     # --- leases ------------------------------------------------------------------------------------------------
 
@@ -166,9 +143,9 @@ class ResidencyManager(Generic[BundleT]):
         It evicts nothing that is leased or that others said they will want; a lease may evict it. A failure shows when
         the voice is leased. The end of the block gives up what has not begun to load.
         """
-        self._require_started()
+        self._driver.require_started()
         try:
-            ticket = self._step(partial(self._core.request_ahead, voice_id))
+            ticket = self._driver.step(partial(self._core.request_ahead, voice_id))
         except Draining:  # whoever leases it is told
             yield
             return
@@ -198,7 +175,7 @@ class ResidencyManager(Generic[BundleT]):
         Raises:
             VoxswapError: the new revision could not be loaded.
         """
-        if self._locked(partial(self._core.forget_failure, voice_id)).state not in {"resident", "loading"}:
+        if self._driver.locked(partial(self._core.forget_failure, voice_id)).state not in {"resident", "loading"}:
             return None
         return cast("Resident", await self._answer(self._request(voice_id, wants_lease=False, fresh=True)))
 
@@ -223,7 +200,7 @@ class ResidencyManager(Generic[BundleT]):
         Returns:
             Whether memory was freed.
         """
-        futures = self._step(partial(self._core.relieve, need_bytes))
+        futures = self._driver.step(partial(self._core.relieve, need_bytes))
         try:
             for future in futures:
                 future.result(timeout_s)
@@ -235,19 +212,19 @@ class ResidencyManager(Generic[BundleT]):
 
     def voice_state(self, voice_id: str) -> VoiceState:
         """Cold, loading, resident, draining or broken."""
-        return self._locked(partial(self._core.voice_state, voice_id))
+        return self._driver.locked(partial(self._core.voice_state, voice_id))
 
     def residents(self) -> list[Resident]:
         """Every generation of a voice in memory."""
-        return self._locked(self._core.books.roster.residents)
+        return self._driver.locked(self._core.books.roster.residents)
 
     def networks(self) -> Mapping[str, int]:
         """Bytes of the shared networks on the device, by name."""
-        return self._locked(self._core.books.roster.networks)
+        return self._driver.locked(self._core.books.roster.networks)
 
     def levels(self) -> Mapping[str, Levels]:
         """How full each tier is, by its name; cheap enough for each scrape."""
-        return self._locked(self._core.books.roster.levels)
+        return self._driver.locked(self._core.books.roster.levels)
 
     # --- domain.ModelAdmin -------------------------------------------------------------------------------------
 
@@ -262,7 +239,7 @@ class ResidencyManager(Generic[BundleT]):
             voice_id: which.
             wait: return only when its memory is free.
         """
-        futures = self._step(partial(self._core.unload, voice_id))
+        futures = self._driver.step(partial(self._core.unload, voice_id))
         if wait:
             await asyncio.gather(*(asyncio.wrap_future(future) for future in futures))
 
@@ -276,7 +253,7 @@ class ResidencyManager(Generic[BundleT]):
         Raises:
             RequestError: it is not resident.
         """
-        self._step(partial(self._core.unpin, voice_id))
+        self._driver.step(partial(self._core.unpin, voice_id))
         listed = self.residents()
         for resident in listed:
             if resident.voice_id == voice_id and resident.state == "resident":
@@ -292,34 +269,21 @@ class ResidencyManager(Generic[BundleT]):
         return self._bus.watch()
 
     async def cache_stats(self) -> CacheStats:
-        levels, books = self.levels(), self._core.books
-        others = self._other_caches
-        with self._lock:
-            return CacheStats(
-                bytes_used={tier.name: tier.used_bytes for tier in (books.device, books.host)},
-                bytes_budget={tier.name: tier.budget_bytes for tier in (books.device, books.host)},
-                residents={name: level.residents for name, level in levels.items()},
-                hits={name: books.hits[name] for name in _OURS} | {name: cache.hits for name, cache in others.items()},
-                misses={name: books.misses[name] for name in _OURS}
-                | {name: cache.misses for name, cache in others.items()},
-                loads=books.loads,
-                load_failures=books.load_failures,
-                evictions=dict(books.evictions),
-                networks=books.roster.networks(),
-            )
+        stats, others = self._driver.locked(self._core.books.stats), self._other_caches
+        return replace(
+            stats,
+            hits={**stats.hits, **{name: cache.hits for name, cache in others.items()}},
+            misses={**stats.misses, **{name: cache.misses for name, cache in others.items()}},
+        )
 
-    # --- steps -------------------------------------------------------------------------------------------------
+    # --- tickets -----------------------------------------------------------------------------------------------
 
     def _request(self, voice_id: str, *, wants_lease: bool = True, fresh: bool = False, pin: bool = False) -> Ticket:
-        self._require_started()
-        return self._step(partial(self._core.request, voice_id, wants_lease=wants_lease, fresh=fresh, pin=pin))
-
-    def _require_started(self) -> None:
-        if self._submit is None:
-            raise EngineError("residency was asked for a voice before it was started")
+        self._driver.require_started()
+        return self._driver.step(partial(self._core.request, voice_id, wants_lease=wants_lease, fresh=fresh, pin=pin))
 
     def _close_ticket(self, ticket: Ticket) -> None:
-        self._step(partial(self._core.close_ticket, ticket))
+        self._driver.step(partial(self._core.close_ticket, ticket))
 
     async def _admin(self, voice_id: str, *, fresh: bool = False, pin: bool = False) -> Resident:
         ticket = self._request(voice_id, wants_lease=False, fresh=fresh, pin=pin)
@@ -330,45 +294,3 @@ class ResidencyManager(Generic[BundleT]):
             return await asyncio.wrap_future(ticket.future)
         finally:
             self._close_ticket(ticket)
-
-    def _locked(self, read: Callable[[], ResultT]) -> ResultT:
-        with self._lock:
-            return read()
-
-    def _step(self, act: Callable[[], ResultT], *, stir: bool = True) -> ResultT:
-        """One step of the state machine, then everything it asked for, without the lock."""
-        outcome: Future[ResultT] = Future()
-        with self._lock:
-            try:
-                outcome.set_result(act())
-            except VoxswapError as refusal:
-                outcome.set_exception(refusal)
-            effects = self._core.pump()
-            wake = self._bus.publish(effects.events)
-            if self._core.books.closing and self._core.empty:
-                self._idle.set()
-        wake()
-        self._perform(effects, stir=stir)
-        return outcome.result()
-
-    def _perform(self, effects: Effects, *, stir: bool) -> None:
-        if self._submit is not None:
-            for work in effects.works:
-                self._submit(work, partial(self._run, work))
-        for call in effects.calls:
-            try:
-                call()
-            except Exception:  # a metric that fails must not cost the waiters behind it their answers
-                log.exception("an effect of residency failed")
-        if stir and effects.stirred and self._threads is not None:
-            self._threads.stir()
-
-    def _run(self, work: Work) -> None:
-        """On a loader thread: one call of the loader, and its outcome back into the state machine."""
-        result: Any = None
-        failure: BaseException | None = None
-        try:
-            result = work.run()
-        except BaseException as error:  # whatever it is, whoever waits must be told
-            failure = error
-        self._step(partial(self._core.conclude, work, result, failure))

@@ -142,7 +142,7 @@ class PartStore:
         else:
             copy = None
             run, kind = partial(self._loader.load_part, part.plan), WorkKind.LOAD
-        self._ask(kind, part, run, partial(self._brought, part, copy))
+        self._ask(kind, run, partial(self._brought, part, copy))
 
     def _brought(self, part: Part, copy: Part | None, loaded: LoadedPart | None, error: BaseException | None) -> None:
         if loaded is None:
@@ -172,7 +172,7 @@ class PartStore:
 
     def _leave(self, part: Part, keep_for: str | None) -> None:
         self.device.leave(part)
-        place = self._place_on_host(part, keep_for) if keep_for is not None else None
+        place = self._place_on_host(part, keep_for) if keep_for is not None and part.plan.host_copy else None
         if place is None:
             self._release(self.device, part)
         else:
@@ -210,9 +210,7 @@ class PartStore:
     def _demote(self, leaving: Part, place: Part) -> None:
         self.host.begin(place)
         loaded = _loaded(leaving)
-        self._ask(
-            WorkKind.DEMOTE, leaving, partial(self._loader.demote, loaded), partial(self._demoted, leaving, place)
-        )
+        self._ask(WorkKind.DEMOTE, partial(self._loader.demote, loaded), partial(self._demoted, leaving, place))
 
     def _demoted(self, leaving: Part, place: Part, loaded: LoadedPart | None, error: BaseException | None) -> None:
         if loaded is None:
@@ -240,7 +238,7 @@ class PartStore:
 
     def _release(self, tier: Tier, part: Part) -> None:
         loaded = _loaded(part)
-        self._ask(WorkKind.RELEASE, part, partial(self._loader.release, loaded), partial(self._released, tier, part))
+        self._ask(WorkKind.RELEASE, partial(self._loader.release, loaded), partial(self._released, tier, part))
 
     def _released(self, tier: Tier, part: Part, _result: object, error: BaseException | None) -> None:
         if error is not None:
@@ -264,10 +262,8 @@ class PartStore:
         part = tier.get(key)
         return part is not None and part.state is PartState.READY
 
-    def _ask(
-        self, kind: WorkKind, part: Part, run: Callable[[], Any], done: Callable[[Any, BaseException | None], None]
-    ) -> None:
-        self.effects.works.append(Work(kind, part.key, run, done))
+    def _ask(self, kind: WorkKind, run: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
+        self.effects.works.append(Work(kind, run, done))
 
     def _log(self, what: str, part: Part, error: BaseException | None) -> None:
         self.effects.calls.append(partial(log.error, what, part=part.key, exc_info=error))

@@ -5,6 +5,7 @@ Knows nothing of other languages. Characters of several readings follow g2pW whe
 
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from voxswap_server.domain import Notice
 from voxswap_server.errors import AssetMissing
@@ -23,11 +24,11 @@ class ChineseReader:
     """Reads Mandarin. Resources load at the first text, once; any thread may call it.
 
     Args:
-        polyphones: gives what settles characters of several readings, None where there is none; raises `AssetMissing`
-            where there should be, and then the text is read without it, which is told.
+        polyphones: gives what settles characters of several readings for as long as its block lasts, None where there
+            is none; raises `AssetMissing` where there should be, and then the text is read without it, which is told.
     """
 
-    def __init__(self, polyphones: Callable[[], Polyphones | None] = lambda: None) -> None:
+    def __init__(self, polyphones: Callable[[], AbstractContextManager[Polyphones | None]] = nullcontext) -> None:
         self._rules = Lazy(SpokenChinese)
         self._words = Lazy(WordReader)
         self._polyphones = polyphones
@@ -39,24 +40,27 @@ class ChineseReader:
         if pause:
             parts = tuple(part.replace(pause, ",") if isinstance(part, str) else part for part in parts)
         normal = self._rules.get().normalise_parts(parts, spell_out=spell_out)
-        polyphones, notices = self._settler()
-        phones: list[str] = []
-        counts: list[int] = []
-        for sentence in filter(str.strip, _AFTER_MARK.split(normal.text)):
-            for syllable in self._words.get().syllables(sentence, polyphones):
-                said = normal.given.get(len(counts), _phones(syllable))
-                phones.extend(said)
-                counts.append(len(said))
+        with ExitStack() as held:
+            syllables, notices = self._syllables(normal.text, held)
+        said = [normal.given.get(place, _phones(syllable)) for place, syllable in enumerate(syllables)]
+        phones = [phone for unit in said for phone in unit]
         if pause:
             phones = [_PAUSES[pause] if phone == "," else phone for phone in phones]
-        return Reading(normal.text, tuple(phones), tuple(counts), normal.dropped, notices=notices)
+        counts = tuple(map(len, said))
+        return Reading(normal.text, tuple(phones), counts, normal.dropped, notices=notices)
 
-    def _settler(self) -> tuple[Polyphones | None, tuple[Notice, ...]]:
+    def _syllables(self, text: str, held: ExitStack) -> tuple[list[Syllable], tuple[Notice, ...]]:
+        """One for each character, and what is told of it; `held` keeps what was asked until they are there."""
+        polyphones: Polyphones | None = None
+        notices: tuple[Notice, ...] = ()
         try:
-            return self._polyphones(), ()
+            polyphones = held.enter_context(self._polyphones())
         except AssetMissing as missing:
             told = f"Chinese characters of several readings follow the words they are in: {missing.message}"
-            return None, (Notice(missing.reason, told),)
+            notices = (Notice(missing.reason, told),)
+        sentences = filter(str.strip, _AFTER_MARK.split(text))
+        read = self._words.get().syllables
+        return [syllable for sentence in sentences for syllable in read(sentence, polyphones)], notices
 
 
 def _phones(syllable: Syllable) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ _CONTEXT_CHARS = 16
 _LEFT_TO_THE_RULES: Final = frozenset("一不和咋嗲剖差攢倒難奔勁拗肖瘙誒泊听噢")
 """Characters of several readings that are not asked about."""
 _NOT_PLAIN: Final = frozenset("似攢")
+_ASKED_AT_ONCE: Final = 16
+"""Characters of one run of the model: each costs it another copy of the whole sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +48,21 @@ class Polyphones:
     """
 
     def __init__(self, directory: Path, tokenizer: Path) -> None:
-        table = _table(_file(directory, _READINGS))
+        files = [_file(directory, name) for name in (_READINGS, _PLAIN, _PINYIN, _MODEL)]
+        readings, plain, pinyin, model = files
+        self.size_bytes = sum(file.stat().st_size for file in files)
+        """As on disk: what a session over a file holds, within 2 % of a model of this size (docs/OPERATING.md)."""
+        table = _table(readings)
         self._labels = sorted({f"{char} {bopomofo}" for char, bopomofo in table})
         place = {label: index for index, label in enumerate(self._labels)}
         self._choices: dict[str, list[int]] = {}
         for char, bopomofo in table:
             self._choices.setdefault(char, []).append(place[f"{char} {bopomofo}"])
         self._characters = {char: index for index, char in enumerate(sorted(self._choices))}
-        self._plain = {char: bopomofo for char, bopomofo in _table(_file(directory, _PLAIN)) if char not in _NOT_PLAIN}
-        self._pinyin: Mapping[str, str] = json.loads(_file(directory, _PINYIN).read_text("utf-8"))
+        self._plain = {char: bopomofo for char, bopomofo in _table(plain) if char not in _NOT_PLAIN}
+        self._pinyin: Mapping[str, str] = json.loads(pinyin.read_text("utf-8"))
         self._pieces = _vocabulary(tokenizer)
-        self._session = _session(_file(directory, _MODEL).read_bytes())
+        self._session = _session(model)
 
     def readings(self, sentence: str) -> list[str | None]:
         """Pinyin with its tone ("hang2") of each character; None where the model knows none.
@@ -76,12 +82,16 @@ class Polyphones:
         if queries:
             start = max(0, queries[0].place - _CONTEXT_CHARS)
             text = written[start : queries[-1].place + _CONTEXT_CHARS + 1].lower()
-            for query, bopomofo in zip(queries, self._ask(text, start, queries), strict=True):
-                found[query.place] = self._said(bopomofo)
+            pieces, places = self._tokens(text)
+            for first in range(0, len(queries), _ASKED_AT_ONCE):
+                some = queries[first : first + _ASKED_AT_ONCE]
+                answers = self._ask(some, pieces, [places[query.place - start] for query in some])
+                for query, bopomofo in zip(some, answers, strict=True):
+                    found[query.place] = self._said(bopomofo)
         return found
 
-    def _ask(self, text: str, start: int, queries: Sequence[_Query]) -> Iterator[str]:
-        pieces, places = self._tokens(text)
+    def _ask(self, queries: Sequence[_Query], pieces: Sequence[int], places: Sequence[int]) -> Iterator[str]:
+        """Bopomofo of characters of one text, which stand at these places among its pieces."""
         count = len(queries)
         masks = np.zeros((count, len(self._labels)), np.float32)
         for row, query in enumerate(queries):
@@ -93,7 +103,7 @@ class Polyphones:
             "attention_mask": np.ones_like(ids),
             "phoneme_mask": masks,
             "char_ids": np.array([self._characters[query.char] for query in queries], np.int64),
-            "position_ids": np.array([places[query.place - start] for query in queries], np.int64),
+            "position_ids": np.array(places, np.int64),
         }
         for chosen in self._session.run(None, inputs)[0].argmax(-1).tolist():
             yield self._labels[chosen].split(" ")[1]
@@ -122,12 +132,14 @@ def _file(directory: Path, name: str) -> Path:
     return next((path for path in sorted(directory.iterdir()) if path.name.lower() == name), directory / name)
 
 
-def _session(model: bytes) -> Any:
+def _session(model: Path) -> Any:
+    """Over a file: made of its bytes, a session would keep a second copy of them."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
     options.log_severity_level = 3
+    options.enable_cpu_mem_arena = False  # which keeps for good what the longest sentence took
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a class of its own for each damage
         raise ValueError("its model is damaged") from error
 
@@ -136,7 +148,7 @@ def _vocabulary(folder: Path) -> Mapping[str, int]:
     """Piece → row."""
     described = folder / "tokenizer.json"
     if described.is_file():
-        rows: Mapping[str, int] = json.loads(described.read_text("utf-8"))["model"]["vocab"]
+        rows: Mapping[str, int] = json.loads(described.read_text("utf-8")).get("model", {}).get("vocab", {})
     else:
         rows = {piece: row for row, piece in enumerate((folder / "vocab.txt").read_text("utf-8").split("\n"))}
     if not {"[CLS]", "[SEP]", "[UNK]"} <= rows.keys():

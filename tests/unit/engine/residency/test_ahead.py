@@ -10,7 +10,7 @@ from voxswap_server.errors import OutOfMemory, VoiceNotFound, VoiceUnusable
 
 def soon(house, voice_id):
     """Somebody will lease this voice."""
-    return house.manager._step(lambda: house.manager._core.request_ahead(voice_id))
+    return house.manager._driver.step(lambda: house.manager._core.request_ahead(voice_id))
 
 
 def test_it_is_there_when_it_is_leased_and_the_lease_says_where_it_was():
@@ -42,8 +42,9 @@ def test_so_many_at_once_in_the_order_of_the_requests():
     house = House({name: {name: 2} for name in "abcd"}, 20, loads_ahead=2)
     for name in "abcd":
         soon(house, name)
-    assert [work.about for work, _ in house.steps.pending] == ["a", "b"]
+    assert [work.kind.name for work, _ in house.steps.pending] == ["PLAN", "PLAN"]
     house.steps.run_only("PLAN")
+    assert [call for call in house.loader.calls if call.startswith("plan:")] == ["plan:a", "plan:b"]
     house.steps.run_all()
     assert house.on_device() == {"a", "b", "c", "d"}
 

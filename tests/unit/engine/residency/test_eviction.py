@@ -28,7 +28,7 @@ def test_a_pinned_voice_is_never_evicted_and_unpinning_lets_it_go():
     house.ask("a", wants_lease=False, pin=True)
     house.touch("b", "c")
     assert house.on_device() == {"a", "c"}
-    house.manager._step(lambda: house.manager._core.unpin("a"))
+    house.manager._driver.step(lambda: house.manager._core.unpin("a"))
     house.touch("b")
     assert house.on_device() == {"b", "c"}
 

@@ -159,7 +159,7 @@ def test_others_may_ask_for_memory():
     house = House(three(), 100)
     lease = house.take("c")
     house.touch("a", "b")
-    house.manager._submit = lambda _work, run: run()
+    house.manager._driver._submit = lambda _work, run: run()
     assert house.manager.relieve_blocking(11)
     assert house.on_device() == {"c"}
     assert [reason for _, reason, _ in house.metrics.evicted] == ["memory", "memory"]

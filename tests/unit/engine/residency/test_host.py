@@ -53,6 +53,17 @@ def test_a_part_too_large_for_the_host_is_dropped():
     assert house.loader.calls["load:a"] == 2
 
 
+def test_a_part_of_which_no_copy_is_wanted_is_dropped_and_its_fellows_are_kept():
+    house = House({"a": {"a": 6, "on-host-anyway": 4}, "b": {"b": 10}}, 10, host=100)
+    house.loader.without_host_copy.add("on-host-anyway")
+    house.touch("a", "b")
+    assert {part.key for part in house.manager._core.books.host.parts()} == {"a"}
+    assert (house.used("device"), house.used("host")) == (10, 6)
+    house.touch("a")
+    assert house.loader.calls["load:a"] == 1
+    assert house.loader.calls["load:on-host-anyway"] == 2
+
+
 def test_a_failed_demotion_costs_only_the_copy():
     house = House({"a": {"a": 10}, "b": {"b": 10}}, 10, host=100)
     house.loader.fail("demote:a", MemoryError())
@@ -115,7 +126,7 @@ def test_nothing_stays_of_a_voice_that_the_store_has_no_more():
     assert house.used("host") == 0
     assert "a" not in house.manager._core.books.roster.voices
     house.touch("b")
-    house.manager._step(lambda: house.manager._core.relieve(1))
+    house.manager._driver.step(lambda: house.manager._core.relieve(1))
     del house.loader.voices["b"]
     assert house.on_host() == set()
     house.steps.run_all()

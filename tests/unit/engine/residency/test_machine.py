@@ -82,7 +82,7 @@ class ResidencyMachine(RuleBasedStateMachine):
     @rule(name=names)
     def announce(self, name):
         """A request that waits for its turn says what it will lease. It is never refused."""
-        self.open.append(self.manager._step(lambda: self.core.request_ahead(name)))
+        self.open.append(self.manager._driver.step(lambda: self.core.request_ahead(name)))
 
     @precondition(lambda self: self.open)
     @rule(at=st.integers(0, 1000))
@@ -135,11 +135,11 @@ class ResidencyMachine(RuleBasedStateMachine):
         """What operators, and the device thread when its memory is full, ask for."""
         match what:
             case "unload":
-                self.leaving += self.manager._step(lambda: self.core.unload(name))
+                self.leaving += self.manager._driver.step(lambda: self.core.unload(name))
             case "unpin":
-                self.manager._step(lambda: self.core.unpin(name))
+                self.manager._driver.step(lambda: self.core.unpin(name))
             case _:
-                self.leaving += self.manager._step(lambda: self.core.relieve(need))
+                self.leaving += self.manager._driver.step(lambda: self.core.relieve(need))
 
     @rule(seconds=st.sampled_from((0.5, 3.0, 10.0, 40.0)))
     def pass_time(self, seconds):

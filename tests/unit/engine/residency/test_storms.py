@@ -78,7 +78,7 @@ def one_thing(manager: ResidencyManager, loader: FakeLoader, chance: random.Rand
     voice_id = chance.choice(list(VOICES))
     match chance.randrange(20):
         case 0:
-            manager._step(lambda: manager._core.unload(voice_id))
+            manager._driver.step(lambda: manager._core.unload(voice_id))
         case 1:
             with manager.ahead(voice_id):
                 pass
@@ -107,7 +107,7 @@ async def reload_and_pin(manager: ResidencyManager, voice_id: str) -> None:
     except VoxswapError:
         return
     finally:
-        manager._step(lambda: manager._core.unpin(voice_id))
+        manager._driver.step(lambda: manager._core.unpin(voice_id))
 
 
 def test_a_storm_of_tasks_on_several_loops_with_cancellation():
