@@ -75,9 +75,15 @@ parity-text: setup
 	$(BIN)/voxswap parity-text --accepted tests/goldens/text/accepted.toml $(FILE)
 
 # Everything that has a goal, in one run; ONLY and ROUNDS make it shorter: docs/BENCHMARKS.md.
+# What stops fails the target, but what was found is judged all the same.
+PEERS = OMP_NUM_THREADS=1 $(BIN)/python -m bench.peers cpufast=.peers/cpufast genie=.peers/genie --to docs/benchmarks \
+  $(if $(ROUNDS),--rounds $(ROUNDS))
+ALONE = $(BIN)/voxswap bench --size full --threads 1 --cpu-time --write \
+  $(if $(ONLY),--only "$(ONLY)") $(if $(ROUNDS),--rounds $(ROUNDS))
+GOALS = $(BIN)/python -m bench.goals docs/benchmarks
+
 bench: setup .peers/cpufast .peers/genie
-	$(BIN)/voxswap bench --size full --threads 1 --cpu-time $(if $(ONLY),--only "$(ONLY)") $(if $(ROUNDS),--rounds $(ROUNDS)) --write
-	$(MAKE) peers
+	failed=0; $(PEERS) || failed=1; $(ALONE) || failed=1; $(GOALS) && exit $$failed
 
 # Other servers need other versions of nearly everything: each has an environment of its own.
 .peers/%: bench/peers/%.txt
@@ -85,12 +91,8 @@ bench: setup .peers/cpufast .peers/genie
 	$@/bin/pip install --quiet --requirement $<
 	touch $@
 
-# A peer that stops fails the target, but what the others did is told all the same.
 peers: setup .peers/cpufast .peers/genie
-	failed=0; \
-	OMP_NUM_THREADS=1 $(BIN)/python -m bench.peers cpufast=.peers/cpufast genie=.peers/genie --to docs/benchmarks \
-	  $(if $(ROUNDS),--rounds $(ROUNDS)) || failed=$$?; \
-	$(BIN)/python -m bench.goals docs/benchmarks && exit $$failed
+	failed=0; $(PEERS) || failed=1; $(GOALS) && exit $$failed
 
 screenshots: setup
 	$(BIN)/python bench/screenshots.py docs/images

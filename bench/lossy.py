@@ -58,12 +58,12 @@ def compare(exact: BuiltIn, lossy: BuiltIn, judges: Judges, sentences: Sequence[
     clips = [judges.speakers(read_clip(clip)) for clip, _ in exact.voices.values()]
     for voice in exact.voices:
         reference = exact.voice(voice)
-        for number, text in enumerate(sentences * seeds):
+        for number, text in enumerate([*sentences] * seeds):
             tokens = exact.tokens(text, reference, number)
             ways = (exact, lossy)
             best = [way.best(text, reference, tokens) for way in ways]
             verdicts = [judges.verdict(voice, text, way.speak(text, reference, number), clips) for way in ways]
-            yield Pair(*verdicts, len(best[0]), sum(a == b for a, b in zip(*best, strict=True)))
+            yield Pair(verdicts[0], verdicts[1], len(best[0]), sum(a == b for a, b in zip(*best, strict=True)))
 
 
 def _own(verdict: Verdict, voices: Sequence[str]) -> float:

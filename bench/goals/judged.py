@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from bench.goals.table import Goal
-from voxswap_server.bench.timing import SAME_MINUTE_S, STEADY_SPREAD
+from voxswap_server.bench.timing import FEWEST_ROUNDS, SAME_MINUTE_S, STEADY_SPREAD
 
 Reports = Mapping[str, Mapping[str, Any]]
 """By name: the JSON of a report."""
@@ -26,6 +26,7 @@ class Judged:
     """Of the ratios within single rounds, or of the row's rounds."""
     apart_s: float | None = None
     """The longest time between the beginnings of the two that are compared; None: there are no two."""
+    rounds: int = 0
     by_the_clock: float | None = None
     """The same number by the clock on the wall, where the report has it."""
 
@@ -35,6 +36,8 @@ class Judged:
         if self.value is None or not self.goal.reference:
             return []
         spread = [f"spread {100 * self.spread:.0f} %"] if self.spread >= STEADY_SPREAD else []
+        if self.rounds < FEWEST_ROUNDS:
+            spread = [f"rounds: {self.rounds}"]
         near = self.apart_s is not None and self.apart_s < SAME_MINUTE_S
         return spread if near else [*spread, "not within one minute"]
 
@@ -65,7 +68,8 @@ def _judged(goal: Goal, rows: Sequence[Mapping[str, Any]]) -> Judged:
         return Judged(goal, median(found["rounds"]), found["spread"])
     wall = (found.get("wall") or {}).get("ratio")
     by_the_clock = _turned(wall["median"], goal) if wall else None
-    return Judged(goal, _turned(ratio["median"], goal), ratio["spread"], ratio["apart_s"], by_the_clock)
+    value, rounds = _turned(ratio["median"], goal), len(ratio["rounds"])
+    return Judged(goal, value, ratio["spread"], ratio["apart_s"], rounds, by_the_clock)
 
 
 def _is_meant(row: Mapping[str, Any], goal: Goal) -> bool:

@@ -6,7 +6,7 @@
     python -m bench.peers .peers/cpufast --rounds 1 --size small    # shows in a minute that all of it runs
 
 Each peer is a package of PyPI in an environment of its own: see `rivals.py`. One that cannot do the work is reported
-with what it said, and the others are measured.
+with what it said, and the others are measured; so is one that is interrupted (Ctrl-C).
 """
 
 import argparse
@@ -92,9 +92,9 @@ def _beside(
             for one in compare.measure(sides, peer, rival, int(opened["prompt_tokens"]), arguments.rounds):
                 found.append(one)
                 print(" | ".join(one.row.cells()), flush=True)
-    except (OSError, PeerFailed, ValueError, VoxswapError) as error:
-        told[name] += f"; stopped: {error}"
-        print(f"{rival.package}: {error}", file=sys.stderr)
+    except (OSError, PeerFailed, ValueError, VoxswapError, KeyboardInterrupt) as error:
+        told[name] += f"; stopped: {str(error) or 'interrupted'}"
+        print(told[name], file=sys.stderr)
     return found
 
 
@@ -114,7 +114,8 @@ def named(said: str) -> tuple[str, Path]:
 
 def _told(rival: Rival, opened: dict[str, object]) -> str:
     runtime = f"{rival.runtime} {opened[rival.runtime]}"
-    return f"{rival.package} {opened['version']}, {runtime}; prompt of {opened['prompt_tokens']} tokens on either side"
+    prompt = f"prompt of {opened['prompt_tokens']} tokens, in T2S on either side"
+    return f"{rival.package} {opened['version']}, {runtime}; {prompt}"
 
 
 def _given(material: Material) -> dict[str, object]:

@@ -53,6 +53,8 @@ class Series:
 
 STEADY_SPREAD: Final = 0.1
 SAME_MINUTE_S: Final = 60.0
+FEWEST_ROUNDS: Final = 2
+"""One round has no spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Ratio:
     def counts(self) -> bool:
         """Whether the rounds say the same, and each compares what was measured within the same minute."""
         near = self.apart_s is not None and self.apart_s < SAME_MINUTE_S
-        return near and self.within.spread < STEADY_SPREAD
+        return near and len(self.within.values) >= FEWEST_ROUNDS and self.within.spread < STEADY_SPREAD
 
 
 def ratio(own: Series, reference: Series, better: Better) -> Ratio:

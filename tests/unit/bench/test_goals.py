@@ -15,7 +15,7 @@ ABSOLUTE = Goal(6, "in memory", "full", "swap", "lease", "", 1, 1, at_most=True,
 
 
 def row(measure, name, reference, times, **changes):
-    ratio = {"median": times, "spread": 0.05, "apart_s": 12.0} | changes
+    ratio = {"rounds": [times, times], "median": times, "spread": 0.05, "apart_s": 12.0} | changes
     return {
         "measure": measure,
         "name": name,
@@ -54,6 +54,7 @@ def test_a_row_without_reference_is_judged_by_its_value():
     [
         ({"spread": 0.1}, ["spread 10 %"]),
         ({"apart_s": 60.0}, ["not within one minute"]),
+        ({"rounds": [3.0]}, ["rounds: 1"]),
         ({"apart_s": None, "spread": 0.25}, ["spread 25 %", "not within one minute"]),
     ],
 )

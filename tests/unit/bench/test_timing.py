@@ -64,10 +64,12 @@ def test_only_what_ran_beside_each_other_is_compared():
         (Series((1.0, 1.2), (0.0, 100.0)), (30.0, 130.0), False),  # 20 % apart
         (Series((1.0, 1.0), (0.0, 100.0)), (30.0, 160.0), False),  # a minute apart in the second round
         (Series((1.0, 1.0)), (30.0, 160.0), False),  # nobody knows
+        (Series((1.0,), (0.0,)), (30.0,), False),  # one round has no spread
     ],
 )
 def test_a_ratio_counts_if_it_is_steady_and_of_one_minute(own, began_s, counts):
-    assert ratio(own, Series((2.0, 2.0), began_s), "lower").counts is counts
+    other = Series((2.0,) * len(began_s), began_s)
+    assert ratio(own, other, "lower").counts is counts
 
 
 def test_rounds_know_when_they_began():
