@@ -160,6 +160,15 @@ def _digest(spec: TensorSpec, tensor: Tensor) -> str:
     return digest.hexdigest()[:32]
 
 
+def damaged(weights: Weights) -> list[str]:
+    """Names of the tensors whose bytes are not those that were written, in a file of `write_weights`."""
+    return [
+        name
+        for name, tensor in weights.tensors.items()
+        if weights.digests.get(name) != _digest(TensorSpec(name, _NAMES[tensor.dtype], tuple(tensor.shape)), tensor)
+    ]
+
+
 def non_finite(tensors: Mapping[str, Tensor]) -> Iterator[str]:
     """Names of the tensors that hold NaN or an infinity."""
     for name, tensor in tensors.items():

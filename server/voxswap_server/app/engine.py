@@ -82,12 +82,18 @@ async def build_engine(settings: Settings, metrics: Metrics, tracing: Tracing = 
     catalogue = catalogue_of(settings.store, built_in=settings.voices.built_in)
     with _pools(settings) as pools:
         cache, prompt_lookups = open_cache(settings.cache, metrics), Lookups("prompts", metrics)
+        rounded = Lookups("rounded", metrics)
         embeddings = EmbeddingCache(settings.speakers.cache_entries, pools.speakers, metrics)
         residency: ResidencyManager[Voice] = ResidencyManager(
-            StoreLoader(catalogue, device, settings.engine),
+            StoreLoader(catalogue, device, settings.engine, rounded),
             _budgeted(settings, device),
             metrics,
-            other_caches={"embeddings": embeddings, prompt_lookups.name: prompt_lookups, **cache.lookups},
+            other_caches={
+                "embeddings": embeddings,
+                prompt_lookups.name: prompt_lookups,
+                rounded.name: rounded,
+                **cache.lookups,
+            },
         )
         residency.start()
         networks = ResidentNetworks(residency)

@@ -18,7 +18,8 @@ class EngineConfig:
     int8_voices: tuple[str, ...] = ()
     """Voices whose T2S weights are rounded to 8 bits when they are loaded: faster and half as large, a little less
     exact. Needs the native backend."""
-
+    rounded_bytes: int = 4 * 2**30
+    """Of rounded weights that are kept in the store, so that a load reads them; 0: they are rounded at every load."""
     bf16_voices: tuple[str, ...] = ()
     """Voices of v1 to v2ProPlus that make their waveform in bfloat16: nearly twice as fast on processors with
     instructions for it, a little less exact."""

@@ -28,6 +28,8 @@ from voxswap_server.engine.residency.contract import (
     PartPlan,
     network_name,
 )
+from voxswap_server.engine.rounded import FOLDER as ROUNDED
+from voxswap_server.engine.rounded import Counter, RoundedFiles, Uncounted
 from voxswap_server.engine.stored_networks import StoredNetwork, load_network, stored_network, unusable
 from voxswap_server.engine.voice import PromptAudio, Voice
 from voxswap_server.errors import RequestError, VoiceUnusable
@@ -55,6 +57,8 @@ class _Source:
     build: Callable[[Weights], object]
     dtype: torch.dtype | None
     """What its tensors become while they are read; None leaves them as they are."""
+    rounded: bool = False
+    """What is built of it is kept, and read the next time."""
 
 
 _DEFAULTS: Final = EngineConfig()
@@ -65,11 +69,19 @@ _SPARE_BYTES: Final = 512 << 20
 class StoreLoader:
     """Implements `residency.VoiceLoader` over a catalogue and a device.
 
+    Args:
+        catalogue: of the voices.
+        device: where they go.
+        config: which way which voice is computed.
+        rounded: told of look-ups of rounded weights.
+
     Raises:
         RequestError: the device cannot compute as the config asks for.
     """
 
-    def __init__(self, catalogue: Catalogue, device: Device, config: EngineConfig = _DEFAULTS) -> None:
+    def __init__(
+        self, catalogue: Catalogue, device: Device, config: EngineConfig = _DEFAULTS, rounded: Counter | None = None
+    ) -> None:
         self._catalogue = catalogue
         self._device = device
         self._config = config
@@ -77,6 +89,7 @@ class StoreLoader:
         describe(config, self._placement)  # what cannot be is said now, not with the first voice
         self._verified = _Verified()
         self._blocks = Blocks(_SPARE_BYTES)
+        self._rounded = RoundedFiles(catalogue.root / ROUNDED, config.rounded_bytes, rounded or Uncounted())
 
     @property
     def _read_as(self) -> torch.dtype | None:
@@ -185,12 +198,25 @@ class StoreLoader:
 
     def _file(self, source: _Source) -> object:
         try:
-            self._verified.check(source.path, source.sha256)
-            return source.build(
-                load_weights(source.path, pin_memory=self._device.is_cuda, blocks=self._blocks, dtype=source.dtype)
-            )
+            if source.rounded:
+                return self._in_eight_bits(source)
+            return source.build(self._weights(source))
         except (OSError, BadHeader, ValueError) as error:
             raise VoiceUnusable(source.voice_id, f"{source.path.name}: {_told(error)}") from error
+
+    def _weights(self, source: _Source) -> Weights:
+        self._verified.check(source.path, source.sha256)
+        return load_weights(source.path, pin_memory=self._device.is_cuda, blocks=self._blocks, dtype=source.dtype)
+
+    def _in_eight_bits(self, source: _Source) -> TokenModel:
+        """Of the rounded weights that were kept; or else of the exact ones, and then they are kept."""
+        kept = self._rounded.read(source.sha256, self._blocks)
+        if kept is not None:
+            return cast("TokenModel", source.build(kept))
+        weights = self._weights(source)
+        made = cast("TokenModel", source.build(weights))
+        self._rounded.keep(source.sha256, weights.config, made.tensors)
+        return made
 
     def _part(self, entry: VoiceEntry, path: Path, sha256: str, build: Callable[[Weights], object]) -> PartPlan:
         itemsize = self._device.dtype.itemsize
@@ -208,7 +234,8 @@ class StoreLoader:
         key = file.sha256 if precision == "exact" else f"{file.sha256}+{precision}"
         build = partial(self._t2s, backend=backend, precision=precision)
         dtype = self._read_as if backend == "torch" else None
-        return PartPlan(key, size_bytes, _Source(entry.voice_id, path, file.sha256, build, dtype))
+        source = _Source(entry.voice_id, path, file.sha256, build, dtype, rounded=precision == "int8")
+        return PartPlan(key, size_bytes, source)
 
     def _faster_part(self, entry: VoiceEntry) -> PartPlan:
         """A decoder whose generator computes in bfloat16.

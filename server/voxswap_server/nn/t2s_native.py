@@ -70,22 +70,25 @@ class NativeT2S:
 
         Args:
             config: of the checkpoint.
-            tensors: as stored.
+            tensors: as stored; or, for int8, those of a network that was rounded before.
             team: runs the kernels.
             int8: round matrices to 8 bits, a scale for each output; loses some precision.
 
         Raises:
             ValueError: tensors are missing, left over or of another shape; the message names them.
         """
-        shapes = tensor_shapes(config)
-        check_fit(shapes, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+        shapes, given = tensor_shapes(config), {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        if int8 and any(tensor.dtype == torch.int8 for tensor in tensors.values()):
+            check_fit(_with_scales(shapes), given)
+            return cls(config, tensors, team)
+        check_fit(shapes, given)
         kept = _kept({name: tensor.dtype for name, tensor in tensors.items()}, int8=int8)
         adopted: dict[str, Tensor] = {}
         for name in shapes:
             tensor = tensors[name].contiguous()
             if int8 and _is_matrix(name):
                 matrix = quantized(tensor)
-                adopted |= {name: matrix.values, f"{name.removesuffix('.weight')}.scale": matrix.scale}
+                adopted |= {name: matrix.values, _scale_of(name): matrix.scale}
             elif kept is None:  # of the block that they came in nothing must stay
                 adopted[name] = tensor.to(tensor.dtype if name in _TABLES else torch.float32, copy=True)
             else:
@@ -183,6 +186,15 @@ class NativeT2S:
         weight, bias = self.tensors[f"{name}.weight"], self.tensors.get(f"{name}.bias", self._no_bias)
         scale = self.tensors.get(f"{name}.scale", bias)
         return weight.data_ptr(), scale.data_ptr(), bias.data_ptr()
+
+
+def _with_scales(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the same network in 8 bits."""
+    return {**shapes, **{_scale_of(name): shape[-1:] for name, shape in shapes.items() if _is_matrix(name)}}
+
+
+def _scale_of(name: str) -> str:
+    return f"{name.removesuffix('.weight')}.scale"
 
 
 def native_bytes(stored: Mapping[str, tuple[torch.dtype, tuple[int, ...]]], *, int8: bool = False) -> int:

@@ -11,7 +11,7 @@ from safetensors.torch import save as library_save
 
 from voxswap_store.converted import Converted
 from voxswap_store.safetensors_header import BadHeader
-from voxswap_store.weights import load_weights, non_finite, read_weights, write_weights
+from voxswap_store.weights import damaged, load_weights, non_finite, read_weights, write_weights
 
 TENSORS = {
     "z.weight": torch.randn(8, 16).half(),
@@ -159,3 +159,12 @@ def test_a_file_that_ends_too_soon_while_it_is_converted_is_refused(tmp_path):
 
     with pytest.raises(BadHeader, match="ended"):
         read_weights(Shrinking(file.getvalue()), dtype=torch.float32)
+
+
+def test_a_byte_that_is_not_the_one_that_was_written_is_found():
+    file = io.BytesIO()
+    write_weights(file, Converted({"a": torch.arange(4.0), "b": torch.ones(3, dtype=torch.int8)}, {}))
+    assert damaged(read_weights(file)) == []
+    data = bytearray(file.getvalue())
+    data[-1] ^= 1
+    assert damaged(read_weights(io.BytesIO(data))) == ["b"]
