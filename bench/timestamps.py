@@ -61,7 +61,7 @@ class Found:
     """What the marks of many sentences are worth."""
 
     late_s: list[float] = field(default_factory=list)
-    """From each end of a silence to the nearest beginning of a word."""
+    """From each end of a silence within a sentence to the nearest beginning of a word."""
     chance_s: list[float] = field(default_factory=list)
     """The same, for words in the wrong place."""
     ranks: list[float] = field(default_factory=list)
@@ -70,7 +70,8 @@ class Found:
 
     def add(self, spoken: Spoken) -> None:
         elsewhere = spoken.total_s / 2
-        begins = onsets(spoken.samples, spoken.rate_hz)
+        # The first word begins where the recording does, whatever the marks are worth.
+        begins = onsets(spoken.samples, spoken.rate_hz)[1:]
         words, phones = (rotated(marks, elsewhere, spoken.total_s) for marks in (spoken.words_s, spoken.phones_s))
         self.late_s += distances(spoken.words_s, begins).tolist()
         self.chance_s += distances(words, begins).tolist()
@@ -80,7 +81,7 @@ class Found:
     def lines(self) -> list[tuple[bool, str]]:
         """One a gate: whether it is passed, and its words."""
         if not self.late_s:
-            return [(False, "no silence ends anywhere: this is no speech")]
+            return [(False, "no silence ends within any sentence: nothing tells what the words are worth")]
         late = np.array(self.late_s)
         near = float(np.mean((late >= -_EARLY_S) & (late <= _LATE_S)))
         apart_ms, chance_ms = (float(np.median(np.abs(times))) * 1e3 for times in (late, np.array(self.chance_s)))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxswap_server.nn.alignment import phone_ends
+from voxswap_server.nn.alignment import best_path
 
 
 def test_a_path_follows_the_attention() -> None:
@@ -15,7 +15,7 @@ def test_a_path_follows_the_attention() -> None:
     for phone, length in enumerate(lengths):
         attention[frame : frame + length, phone] = 0.97
         frame += length
-    assert phone_ends(attention) == pytest.approx(np.cumsum(lengths) / 12)
+    assert best_path(attention).ends == pytest.approx(np.cumsum(lengths) / 12)
 
 
 def test_one_frame_that_looks_elsewhere_changes_nothing() -> None:
@@ -23,17 +23,17 @@ def test_one_frame_that_looks_elsewhere_changes_nothing() -> None:
     attention[:5] = (1, 0)
     attention[5:] = (0, 1)
     attention[2] = (0, 1)
-    assert phone_ends(attention) == pytest.approx([0.5, 1.0])
+    assert best_path(attention).ends == pytest.approx([0.5, 1.0])
 
 
 def test_fewer_frames_than_phones_share_them() -> None:
-    assert phone_ends(np.ones((2, 4), np.float32)) == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert best_path(np.ones((2, 4), np.float32)).ends == pytest.approx([0.25, 0.5, 0.75, 1.0])
 
 
 @given(st.integers(1, 12), st.integers(1, 20), st.integers(0, 99))
 def test_each_phone_has_its_time_and_together_they_have_all(frames: int, phones: int, seed: int) -> None:
     attention = np.random.default_rng(seed).uniform(0, 1, (frames, phones)).astype(np.float32)
-    ends = phone_ends(attention)
+    ends = best_path(attention).ends
     assert ends.shape == (phones,)
     assert ends[-1] == 1
     assert (np.diff(ends, prepend=0) > 0).all()
@@ -45,7 +45,7 @@ def test_no_other_path_is_better(frames: int, phones: int, seed: int) -> None:
 
     frames = max(frames, phones)
     attention = np.random.default_rng(seed).uniform(0.01, 1, (frames, phones)).astype(np.float32)
-    edges = [0, *np.rint(phone_ends(attention) * frames).astype(int)]
+    edges = [0, *np.rint(best_path(attention).ends * frames).astype(int)]
 
     def score(edges: list[int]) -> float:
         spans = zip(range(phones), edges[:-1], edges[1:], strict=True)
@@ -53,3 +53,4 @@ def test_no_other_path_is_better(frames: int, phones: int, seed: int) -> None:
 
     every = ([0, *inner, frames] for inner in combinations(range(1, frames), phones - 1))
     assert score(edges) == pytest.approx(max(map(score, every)))
+    assert best_path(attention).weight == pytest.approx(np.exp(score(edges) / frames))

@@ -1,6 +1,7 @@
 """The network's state is an argument: rows join, leave and share steps without hearing each other."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -214,3 +215,18 @@ def test_dimensions_come_from_the_checkpoint():
     row = PrefillRow(torch.arange(5), None, torch.arange(3), net.new_cache(8, 2))
     assert net.prefill([row]).shape == (1, 65)
     assert net.step(torch.tensor([7]), [row.cache]).shape == (1, 65)
+
+
+def test_a_row_may_tell_how_its_tokens_look_at_its_phones(net: TokenModel) -> None:
+    plain, told = make_row(net, 3, 5, 4), replace(make_row(net, 3, 5, 4), looks=[])
+    assert torch.equal(net.prefill([plain]), net.prefill([told]))
+    shorter = replace(make_row(net, 3, 5, 4), looks=[])
+    net.prefill([replace(shorter, prompt=shorter.prompt[:2])])
+    assert told.looks is not None
+    assert shorter.looks is not None
+    assert len(told.looks) == net.config.layers
+    for look, of_two in zip(told.looks, shorter.looks, strict=True):
+        assert look.shape == (net.config.heads, 4, 5)
+        assert (look > 0).all()
+        assert (look.sum(-1) < 1).all()  # the rest is at the tokens up to their own
+        torch.testing.assert_close(look[:, :2], of_two)  # later tokens are not looked at

@@ -107,6 +107,13 @@ def semantic_tokens(
     return torch.tensor(state.tokens, dtype=torch.long)
 
 
+def whole_row(voice: Voice, prompt: EncodedPrompt, text: EncodedText, tokens: Tensor) -> PrefillRow:
+    """An utterance that was drawn, (T,) tokens, to be read once more: how its tokens look at its phones."""
+    phones, drawn = torch.cat((prompt.phones, text.phones)), torch.cat((prompt.tokens, tokens))
+    cache = voice.t2s.new_cache(phones.numel() + drawn.numel(), 0)
+    return PrefillRow(phones, _joined_bert(voice.t2s, prompt, text), drawn, cache, looks=[])
+
+
 def waveform(
     voice: Voice,
     prompt: EncodedPrompt,

@@ -187,7 +187,7 @@ class _Speech:
                 utterance = yield from self._again(utterance, attempt)
         text = utterance.feed.text
         if self._params.align and text is not None:
-            yield Tell((yield from aligned(self._voice, text, utterance.feed.tokens, samples)))
+            yield Tell((yield from aligned(self._voice, self._prompt, text, utterance.feed.tokens, samples)))
         yield from _silence(utterance.pause_samples, self._rate_hz)
         tokens = len(utterance.feed.tokens)
         yield Tell(UtteranceSpoken(tokens, samples + utterance.pause_samples))

@@ -4,6 +4,8 @@ Knows nothing of where the attention comes from. Dynamic programming, as Viterbi
 at least one frame.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,14 +13,20 @@ _LEAST = 1e-6
 """No weight is less: one frame that looks elsewhere does not forbid a path."""
 
 
-def phone_ends(attention: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Where each phone ends, as a part of the whole, rising to 1.
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The best one."""
 
+    ends: NDArray[np.float64]
+    """(phones,) Where each phone ends, as a part of the whole, rising to 1."""
+    weight: float
+    """Geometric mean of the weights along it, 0..1: how much of an alignment the attention is."""
+
+
+def best_path(attention: NDArray[np.float32]) -> Path:
+    """
     Args:
         attention: (frames, phones) weights. Where there are fewer frames than phones, a frame may hold several.
-
-    Returns:
-        (phones,) in 0..1.
     """
     frames, phones = attention.shape
     parts = -(-phones // frames)  # each frame stands for so many steps of the path
@@ -38,4 +46,4 @@ def phone_ends(attention: NDArray[np.float32]) -> NDArray[np.float64]:
         if moved[step, phone]:
             phone -= 1
             ends[phone] = step
-    return ends / steps
+    return Path(ends / steps, float(np.exp(best[-1] / steps)))

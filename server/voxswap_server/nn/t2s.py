@@ -121,6 +121,8 @@ class PrefillRow:
     """(Y,) Prompt tokens; none of them in no-prompt mode."""
     cache: KVCache
     """An empty cache of `T2S.new_cache`."""
+    looks: list[Tensor] | None = None
+    """Where it is given, each layer adds how its heads look from the prompt tokens to the phones: (heads, Y, P)."""
 
 
 class T2S:
@@ -291,6 +293,9 @@ def attend_prefix(qkv: Tensor, row: PrefillRow, layer: int, mask: Tensor) -> Ten
     heard = F.scaled_dot_product_attention(queries[:, :, :text], keys[:, :, :text], values[:, :, :text])
     if text < size:
         spoken = F.scaled_dot_product_attention(queries[:, :, text:], keys, values, attn_mask=mask)
+        if row.looks is not None:
+            weights = (query[:, text:] @ keys[0].transpose(1, 2) / head_dim**0.5).masked_fill(~mask, -torch.inf)
+            row.looks.append(weights.softmax(-1)[:, :, :text])
         heard = torch.cat((heard, spoken), dim=2)
     return heard[0].transpose(0, 1).reshape(size, heads * head_dim)
 

@@ -80,7 +80,7 @@ def test_gaps_within_words_are_no_silence_and_clicks_are_no_words():
 def test_where_nothing_is_nothing_begins():
     assert onsets(np.zeros(RATE_HZ, np.float32), RATE_HZ).size == 0
     assert found_in(Spoken(np.zeros(RATE_HZ, np.float32), RATE_HZ, np.array([0.5]), np.array([0.5]))).lines() == [
-        (False, "no silence ends anywhere: this is no speech")
+        (False, "no silence ends within any sentence: nothing tells what the words are worth")
     ]
     with pytest.raises(ValueError, match="no marks"):
         distances([], np.array([0.1]))
