@@ -65,7 +65,7 @@ class Worker:
     def open(self, t2s, sovits, clip, phones, prompt_phones, tokens, **_others):
         self.tokens, self.folder = tokens, "converted"
         convert(t2s, sovits, self.folder)
-        if not any(Path(self.folder).iterdir()):
+        if not any(Path(self.folder).glob("*.onnx")):
             raise ValueError("its converter refused the checkpoints")
         self.phones = np.array([phones], np.int64)
         Inference.get_phones_and_bert = lambda _text, **_how: (self.phones, self._bert(self.phones))
