@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from voxswap_server.cli.main import app
 from voxswap_server.engine.backends import EngineConfig, describe, placed, strangers
-from voxswap_server.engine.device import DeviceConfig, open_device
+from voxswap_server.engine.device import DeviceConfig, open_device, usable_cores
 from voxswap_server.errors import RequestError
 
 
@@ -54,3 +54,13 @@ def test_check_config_tells_all_of_it(tmp_path):
     refused = CliRunner().invoke(app, ["check-config", "--config", str(settings)])
     assert refused.exit_code == 2
     assert "choose auto or torch" in refused.stderr
+
+
+@pytest.mark.parametrize(("more", "warned"), [(0, False), (1, True)])
+def test_check_config_warns_of_more_threads_than_cores(tmp_path, more, warned):
+    cores = usable_cores()
+    settings = tmp_path / "voxswap.toml"
+    settings.write_text(f'store = "{tmp_path}"\n[device]\nname = "cpu"\nthreads = {cores + more}\n')
+    told = CliRunner().invoke(app, ["check-config", "--config", str(settings)])
+    assert told.exit_code == 0, told.output
+    assert (f"device.threads is {cores + 1} on {cores} cores" in told.stderr) is warned
