@@ -19,6 +19,7 @@ from playwright.async_api import Page, async_playwright
 
 from voxswap_server.app import running
 from voxswap_server.demo.tiny import build_tiny_store
+from voxswap_server.logs import LogConfig, configure
 from voxswap_server.settings import Settings
 
 TINY = {"amber": ("v2", 1), "slate": ("v2", 2), "coral": ("v2Pro", 3), "onyx": ("v2ProPlus", 4)}
@@ -142,6 +143,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if chromium is None:
         print("needed: apt-get install chromium", file=sys.stderr)
         return 1
+    configure(LogConfig(level="WARNING"))
     with tempfile.TemporaryDirectory(prefix="voxswap-panel-") as folder:
         if given.store is None:
             build_tiny_store(Path(folder), TINY)
