@@ -140,6 +140,18 @@ async def test_a_cut_says_the_sentence_again_in_the_new_voice(rig):
     assert rig.synthesizer.released == len(rig.synthesizer.requests)
 
 
+async def test_panic_after_a_cut_ends_what_was_cut_to(rig):
+    rig.synthesizer.endless |= {"narrator", "slate"}
+    async with watching(rig) as page:
+        await act(rig, "say", text="One.")
+        await page.hear("sentence")
+        await act(rig, "switch", voice="slate", at="now")
+        await page.hear("sentence", voice_id="slate")
+        await act(rig, "panic")
+        await page.hear("line_done", outcome="skipped")
+        await rig.synthesizer.until(lambda: rig.synthesizer.released == 2)
+
+
 async def test_an_armed_voice_waits_for_the_next_sentence(rig):
     async with watching(rig) as page:
         rig.synthesizer.stalls.add(0)

@@ -152,22 +152,31 @@ class Stage:
                 await take.aclose()
 
     async def _hear(self, saying: Saying, take: Take) -> Take:
-        """One sentence to its end; the take that it was heard from, which a switch may have changed."""
-        while True:
-            self._playing = asyncio.create_task(self._play(saying, take))
-            try:
-                await asyncio.wait({self._playing})
-            finally:
-                self._playing.cancel()
-            if not self._playing.cancelled():
-                self._playing.result()
-                return take
-            swap, self._swap = self._swap, None
-            if swap is None:
-                raise asyncio.CancelledError
-            self.flush()
-            await take.aclose()
-            take = swap
+        """One sentence to its end; the take that it was heard from, which a switch may have changed.
+
+        Where it does not come to its end, nothing of that take is made any more.
+        """
+        whole = False
+        try:
+            while True:
+                self._playing = asyncio.create_task(self._play(saying, take))
+                try:
+                    await asyncio.wait({self._playing})
+                finally:
+                    self._playing.cancel()
+                if not self._playing.cancelled():
+                    self._playing.result()
+                    whole = True
+                    return take
+                swap, self._swap = self._swap, None
+                if swap is None:
+                    raise asyncio.CancelledError
+                self.flush()
+                old, take = take, swap
+                await old.aclose()
+        finally:
+            if not whole:
+                await take.aclose()
 
     async def _play(self, saying: Saying, take: Take) -> None:
         step, begun = round(FRAME_S * self._config.sample_rate_hz), False
