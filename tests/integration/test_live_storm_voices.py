@@ -32,7 +32,7 @@ WEATHER = Weather(
     ("It is late, and the street is quiet. ", "Come in, sit down by the fire. "),
     ahead=2,
     patience_chunks=25,
-    switch=0.04,
+    switch=0.08,
     stop=0.01,
     say=0.0,
 )
@@ -86,6 +86,7 @@ async def test_whoever_was_announced_is_heard(server: Running) -> None:
         assert stream.done is not None
         assert stream.done.samples == stream.samples
         assert set(stream.notices) <= HARMLESS
+    assert sum(len(stream.changes) - 1 for stream in streams) > CLIENTS // 4
     assert all(resident.leases == 0 for resident in server.engine.residency.residents())
 
     pieces = [piece for stream in streams for piece in judgeable(stream)]
