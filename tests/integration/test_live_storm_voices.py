@@ -28,8 +28,9 @@ from voxswap_store.built_in import packaged_voices
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 CLIENTS = 32
+# Every phrase is one that these young voices end: of phrases of two words some run on, and are `DATA_LOSS`.
 WEATHER = Weather(
-    ("It is late, and the street is quiet. ", "Come in, sit down by the fire. "),
+    ("The street is quiet, and it is late. ", "Sit down by the fire, and warm your hands. "),
     ahead=2,
     patience_chunks=25,
     switch=0.08,

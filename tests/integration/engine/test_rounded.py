@@ -38,7 +38,12 @@ def counted():
 def folder(tiny_store):
     """Of the store that all tests share, so each begins and ends without it."""
     path = tiny_store / "rounded"
+    _remove(path)
     yield path
+    _remove(path)
+
+
+def _remove(path):
     if path.is_dir():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
