@@ -8,6 +8,7 @@ waveforms.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -23,6 +24,10 @@ from voxswap_training.sovits import SovitsShape, TrainableSovits
 from voxswap_training.utterances import FRAME_SAMPLES, Batch, Utterances
 from voxswap_training.waveform import BETAS, CLIP
 
+CORRUPTED_SHARE: Final = 0.03
+"""Of the tokens, as many as T2S may get wrong; the generator hears the same."""
+FREQUENT_SHARE: Final = 0.8
+"""Of what is drawn, by the voices that are shipped."""
 _REFERENCE_FFT = 2048
 
 
@@ -31,9 +36,8 @@ class AcousticSettings:
     batch: int = 32
     rate: float = 1e-3
     dropout: float = 0.05
-    corrupted_share: float = 0.03
-    """Of the tokens, as many as T2S may get wrong."""
-    frequent_share: float = 0.8
+    corrupted_share: float = CORRUPTED_SHARE
+    frequent_share: float = FREQUENT_SHARE
     pitch_weight: float = 0.1
     """Of the distance of pitch beside that of spectra."""
     report_every: int = 100

@@ -7,7 +7,6 @@ that it had before. The prior stays as it is: trained along, it was pulled away 
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import torch
 from torch import Tensor
@@ -18,13 +17,9 @@ from voxswap_training.pitch import Pitch
 from voxswap_training.sound import Sound
 from voxswap_training.sovits import SovitsShape, TrainableSovits
 from voxswap_training.stretches import SaidStretches
-from voxswap_training.train_acoustic import Acoustic
+from voxswap_training.train_acoustic import CORRUPTED_SHARE, FREQUENT_SHARE, Acoustic
 from voxswap_training.train_generator import GeneratorSettings, GeneratorTrainer
 from voxswap_training.utterances import Utterances
-
-_CORRUPTED_SHARE: Final = 0.03
-"""Of the tokens, as many as T2S may get wrong."""
-_FREQUENT_SHARE: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +52,12 @@ def train(
     train_on, held_out = (
         SaidStretches(
             acoustic,
-            Utterances(lines, sound, pitch, device, dev=dev, seed=seed, frequent_share=_FREQUENT_SHARE),
+            Utterances(lines, sound, pitch, device, dev=dev, seed=seed, frequent_share=FREQUENT_SHARE),
             lines,
             sound,
             corrupted_share=corrupted,
         )
-        for dev, seed, corrupted in ((False, trainer.seed, _CORRUPTED_SHARE), (True, 1, 0.0))
+        for dev, seed, corrupted in ((False, trainer.seed, CORRUPTED_SHARE), (True, 1, 0.0))
     )
     trainer.run(train_on, held_out)
     return acoustic.decoder
