@@ -65,7 +65,7 @@ class Arrivals:
         for ticket in tickets:
             self.wait(ticket, generation)
         plan = partial(books.loader.plan, voice.voice_id)
-        books.ask(WorkKind.PLAN, plan, partial(self._planned, generation))
+        books.store.ask(WorkKind.PLAN, plan, partial(self._planned, generation))
 
     def bring_in(self, generation: Generation, plan: LoadPlan) -> None:
         """Room is promised: it takes hold of the parts that are there and claims the others."""
@@ -124,7 +124,7 @@ class Arrivals:
             voice, plan = generation.voice, generation.plan
             loaded = [generation.parts[part.key].loaded for part in plan.parts]
             run = partial(books.loader.assemble, voice.voice_id, plan, [part for part in loaded if part is not None])
-            books.ask(WorkKind.ASSEMBLE, run, partial(self._assembled, generation))
+            books.store.ask(WorkKind.ASSEMBLE, run, partial(self._assembled, generation))
 
     def fail(self, generation: Generation, error: BaseException, *, counts: bool = True) -> None:
         """Whoever waits gets the error, or the old generation; what was loaded leaves again.

@@ -10,7 +10,6 @@ from typing import Any
 
 from voxswap_server.domain import CacheStats, ResidentEvent
 from voxswap_server.engine.residency.contract import ResidencyConfig, ResidencyMetrics, VoiceLoader
-from voxswap_server.engine.residency.effects import Work, WorkKind
 from voxswap_server.engine.residency.ledger import Tier
 from voxswap_server.engine.residency.parts import PartStore
 from voxswap_server.engine.residency.policy import FailureCache
@@ -103,7 +102,3 @@ class Books:
     def after(self, call: Callable[[], object]) -> None:
         """Something to be called when the lock is free."""
         self.store.effects.calls.append(call)
-
-    def ask(self, kind: WorkKind, run: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
-        """A blocking call of the loader."""
-        self.store.effects.works.append(Work(kind, run, done))

@@ -142,7 +142,7 @@ class PartStore:
         else:
             copy = None
             run, kind = partial(self._loader.load_part, part.plan), WorkKind.LOAD
-        self._ask(kind, run, partial(self._brought, part, copy))
+        self.ask(kind, run, partial(self._brought, part, copy))
 
     def _brought(self, part: Part, copy: Part | None, loaded: LoadedPart | None, error: BaseException | None) -> None:
         if loaded is None:
@@ -210,7 +210,7 @@ class PartStore:
     def _demote(self, leaving: Part, place: Part) -> None:
         self.host.begin(place)
         loaded = _loaded(leaving)
-        self._ask(WorkKind.DEMOTE, partial(self._loader.demote, loaded), partial(self._demoted, leaving, place))
+        self.ask(WorkKind.DEMOTE, partial(self._loader.demote, loaded), partial(self._demoted, leaving, place))
 
     def _demoted(self, leaving: Part, place: Part, loaded: LoadedPart | None, error: BaseException | None) -> None:
         if loaded is None:
@@ -238,7 +238,7 @@ class PartStore:
 
     def _release(self, tier: Tier, part: Part) -> None:
         loaded = _loaded(part)
-        self._ask(WorkKind.RELEASE, partial(self._loader.release, loaded), partial(self._released, tier, part))
+        self.ask(WorkKind.RELEASE, partial(self._loader.release, loaded), partial(self._released, tier, part))
 
     def _released(self, tier: Tier, part: Part, _result: object, error: BaseException | None) -> None:
         if error is not None:
@@ -262,7 +262,8 @@ class PartStore:
         part = tier.get(key)
         return part is not None and part.state is PartState.READY
 
-    def _ask(self, kind: WorkKind, run: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
+    def ask(self, kind: WorkKind, run: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
+        """A blocking call of the loader."""
         self.effects.works.append(Work(kind, run, done))
 
     def _log(self, what: str, part: Part, error: BaseException | None) -> None:
