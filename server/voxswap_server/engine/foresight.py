@@ -7,9 +7,9 @@ seen, too, that the store has another network by now than memory has. Knows noth
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from voxswap_server.domain import Language, SynthesisRequest
 from voxswap_server.engine.residency.contract import network_id
@@ -56,12 +56,8 @@ class Foresight:
             held.enter_context(self._residency.ahead(request.voice_id))
             wanted = await asyncio.get_running_loop().run_in_executor(self._executor, self.wanted, request)
             for name, address in wanted.items():  # in one order for all, so that no two wait for what the other one has
-                try:
+                with _passed_over(name):
                     await self._lease(name, address, held)
-                except AssetMissing:
-                    if name == SUPER_SAMPLER:
-                        raise  # nothing can stand in for it, so no stream should begin
-                    continue  # whether the request can do without is decided where it is used
             yield
 
     async def _lease(self, name: str, address: str, held: AsyncExitStack) -> None:
@@ -85,11 +81,8 @@ class Foresight:
         """
         addresses = {}
         for name in self._names(request):
-            try:
+            with _passed_over(name):
                 addresses[name] = network_address(self._catalogue.root, name)
-            except AssetMissing:
-                if name == SUPER_SAMPLER:
-                    raise  # nothing can stand in for it, so no stream should begin
         return addresses
 
     def _names(self, request: SynthesisRequest) -> tuple[str, ...]:
@@ -112,3 +105,17 @@ class Foresight:
 
     def _chinese(self, text: str, language: Language, spec: VersionSpec) -> bool:
         return bool(text.strip()) and self._frontend.speaks_chinese(text, upstream_code(language, spec.symbols))
+
+
+@contextmanager
+def _passed_over(name: str) -> Iterator[None]:
+    """Goes on without a network that is missing: whether the request can do without is decided where it is used.
+
+    Raises:
+        AssetMissing: it is the super-sampler. Nothing stands in for it, so no stream should begin.
+    """
+    try:
+        yield
+    except AssetMissing:
+        if name == SUPER_SAMPLER:
+            raise
