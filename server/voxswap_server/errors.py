@@ -38,6 +38,8 @@ class VoxswapError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+        self.lasting_message = message
+        """Without what holds at this moment only, such as when a load is tried again: equal for equal failures."""
 
 
 class RequestError(VoxswapError):

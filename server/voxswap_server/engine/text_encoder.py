@@ -99,7 +99,8 @@ class TextEncoding:
             try:
                 bert = yield from features(utterance)
             except AssetMissing as missing:
-                yield Tell(Notice(missing.reason, f"Chinese is spoken without text features: {missing.message}"))
+                told = f"Chinese is spoken without text features: {missing.lasting_message}"
+                yield Tell(Notice(missing.reason, told))
         return EncodedText(torch.tensor(utterance.phones, dtype=torch.long), bert, utterance)
 
     def _features(self, utterance: Utterance) -> Generator[Work, Any, Tensor]:

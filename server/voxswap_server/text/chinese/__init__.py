@@ -56,7 +56,7 @@ class ChineseReader:
         try:
             polyphones = held.enter_context(self._polyphones())
         except AssetMissing as missing:
-            told = f"Chinese characters of several readings follow the words they are in: {missing.message}"
+            told = f"Chinese characters of several readings follow the words they are in: {missing.lasting_message}"
             notices = (Notice(missing.reason, told),)
         sentences = filter(str.strip, _AFTER_MARK.split(text))
         read = self._words.get().syllables

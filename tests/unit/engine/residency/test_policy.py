@@ -140,6 +140,7 @@ def test_a_refusal_says_when_the_load_is_tried_again():
     assert isinstance(refusal, OutOfMemory)
     assert refusal.retry_after_s == 5.0
     assert str(refusal) == "full; it will be tried again in 5 s"
+    assert refusal.lasting_message == "full"
 
 
 @pytest.mark.parametrize(
