@@ -31,6 +31,7 @@ PAGES: Mapping[str, tuple[str, str]] = {
             "door.js": SCRIPT,
             "session.js": SCRIPT,
             "player.js": SCRIPT,
+            "outputs.js": SCRIPT,
             "playback.js": SCRIPT,
             "meters.js": SCRIPT,
             "queue.js": SCRIPT,

@@ -1,6 +1,7 @@
 // The switch panel: joins the session, the player and what is seen.
 import { ask, isKey, keep } from "./door.js";
 import { drawWave, showCounts, showFlush, showSentence } from "./meters.js";
+import { Outputs } from "./outputs.js";
 import { Player } from "./player.js";
 import { Queue } from "./queue.js";
 import { Session } from "./session.js";
@@ -12,6 +13,7 @@ const name = new URLSearchParams(location.search).get("session") ?? "main";
 
 const session = new Session(name);
 const player = new Player();
+const outputs = new Outputs($("device"), player, warn);
 const queue = new Queue(act);
 const tiles = new Tiles((voice, later) => act("switch", { voice, at: later ? "next" : chosenCut() }));
 let state = null;
@@ -77,24 +79,21 @@ player.addEventListener("counts", ({ detail }) => showCounts(detail, state?.samp
 player.addEventListener("flushed", ({ detail }) => showFlush(detail));
 
 $("sound").addEventListener("click", async () => {
-  if (player.isOn) {
-    await player.stop();
-  } else {
-    await player.start(state?.sample_rate_hertz ?? 48000);
-    await listDevices();
+  try {
+    await (player.isOn ? player.stop() : sound());
+  } catch (error) {
+    warn(error.message);
+    return;
   }
   session.want({ audio: player.isOn });
   $("sound").setAttribute("aria-pressed", String(player.isOn));
   $("sound").textContent = player.isOn ? "Sound on" : "Sound off";
 });
 
-async function listDevices() {
-  const devices = player.canChoose ? await Player.devices() : [];
-  const options = devices.map((device, index) => new Option(device.label || `output ${index + 1}`, device.deviceId));
-  $("device").replaceChildren(new Option("default", ""), ...options);
-  $("device").disabled = devices.length === 0;
+async function sound() {
+  await player.start(state?.sample_rate_hertz ?? 48000);
+  await outputs.restore(); // before any audio comes: nothing is heard where it should not be
 }
-$("device").addEventListener("change", ({ target }) => player.choose(target.value).catch((error) => warn(error.message)));
 
 $("say").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -183,7 +182,7 @@ window.voxswap = { session, player }; // for tests, and for the curious
 try {
   await enter();
   session.open();
-  await tiles.open();
+  await Promise.all([tiles.open(), outputs.open()]);
 } catch (error) {
   warn(error.message);
 }

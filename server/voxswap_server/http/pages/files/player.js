@@ -14,6 +14,9 @@ export class Player extends EventTarget {
 
   // Browsers let a page sound only after somebody has touched it: call this from an event of a button.
   async start(rate) {
+    if (!isSecureContext) {
+      throw new Error("browsers let a page sound only if its address is https:// or one of this machine (localhost)");
+    }
     if (this.#context === null) {
       const context = new AudioContext({ sampleRate: rate, latencyHint: "interactive" });
       await context.audioWorklet.addModule("/panel/playback.js");
@@ -60,17 +63,22 @@ export class Player extends EventTarget {
     return into;
   }
 
-  static async devices() {
-    const all = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
-    return all.filter((one) => one.kind === "audiooutput" && one.deviceId);
-  }
-
   get canChoose() {
     return "setSinkId" in AudioContext.prototype;
   }
 
+  // The id of the device that it sounds on; "" is the default one.
+  get output() {
+    return this.#context?.sinkId ?? "";
+  }
+
+  // Rejects where the device is not to be had; the one before goes on. Silence has no device.
   async choose(device) {
+    const sounding = this.isOn;
     await this.#context?.setSinkId(device);
+    if (sounding) {
+      await this.#context.resume(); // until the other device runs, the context calls itself suspended
+    }
   }
 
   #hear(data) {
