@@ -18,6 +18,7 @@ from voxswap_server.engine.pipeline import PIECE_TOKENS
 from voxswap_server.nn.decoder import Conditioning, Decoder
 from voxswap_server.nn.decoders import faster_decoder, in_bfloat16, load_decoder
 from voxswap_server.nn.native.compiler import processor
+from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.noise import PhiloxNoise
 from voxswap_store.layout_sovits import convert_sovits
 
@@ -64,7 +65,8 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     converted = convert_sovits(*sovits_half(bench.size), VERSION)
     tokens = _QUICK_TOKENS if options.quick else _TOKENS
     width = int(converted.config["style"]["out_width"])
-    utterance = Utterance(load_decoder(converted.config, converted.tensors), width, tokens)
+    exact = load_decoder(converted.config, converted.tensors, team=Team(options.threads))
+    utterance = Utterance(exact, width, tokens)
     work: dict[str, Sample] = {
         "whole": timed(utterance.decode, clock=options.clock),
         "pieces": timed(lambda: utterance.decode(PIECE_TOKENS), clock=options.clock),

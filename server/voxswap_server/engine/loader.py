@@ -265,7 +265,8 @@ class StoreLoader:
 
     def _decoder(self, weights: Weights) -> Decoder:
         device, dtype = self._device.device, self._device.dtype
-        return load_decoder(weights.config, weights.tensors, dtype=dtype, device=device)
+        team = None if self._device.is_cuda else self._placement.team
+        return load_decoder(weights.config, weights.tensors, dtype=dtype, device=device, team=team)
 
     def _tensors(self, weights: Weights) -> TensorSet:
         """Of a decoder that is put together of several parts: in the device's precision, so that nothing is copied."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from voxswap_server.nn.cfm import Cfm, CfmConfig
 from voxswap_server.nn.decoder import Decoder
+from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.specs import spec_of
 from voxswap_server.nn.vits import Vits, VitsConfig
 from voxswap_server.nn.vocoder import Vocoder
@@ -23,6 +24,7 @@ def load_decoder(
     vocoder: Vocoder | None = None,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
+    team: Team | None = None,
 ) -> Decoder:
     """A decoder around stored tensors.
 
@@ -33,13 +35,14 @@ def load_decoder(
             prompts, but makes no samples.
         dtype: of the computation.
         device: where it runs.
+        team: runs our kernels, where they compute a part of it; without it, PyTorch's do.
 
     Raises:
         RequestError: the version is unknown.
         ValueError: tensors and config do not fit the network.
     """
     family = spec_of(config["version"]).decoder
-    return _FAMILIES[family](config, tensors, vocoder, dtype, device)
+    return _FAMILIES[family](config, tensors, vocoder, dtype, device, team)
 
 
 def faster_decoder(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Decoder:
@@ -66,8 +69,9 @@ def _vits(
     _vocoder: Vocoder | None,
     dtype: torch.dtype,
     device: torch.device | str,
+    team: Team | None,
 ) -> Decoder:
-    return Vits.from_tensors(VitsConfig.from_dict(config), tensors, dtype=dtype, device=device)
+    return Vits.from_tensors(VitsConfig.from_dict(config), tensors, dtype=dtype, device=device, team=team)
 
 
 def _cfm(
@@ -76,6 +80,7 @@ def _cfm(
     vocoder: Vocoder | None,
     dtype: torch.dtype,
     device: torch.device | str,
+    _team: Team | None,
 ) -> Decoder:
     return Cfm.from_tensors(CfmConfig.from_dict(config), tensors, vocoder=vocoder, dtype=dtype, device=device)
 

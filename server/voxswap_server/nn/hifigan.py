@@ -4,16 +4,19 @@ Serves the VITS decoders (conditioned on the speaker) and, with other numbers an
 Knows nothing of what its frames are. Weight norm was folded when the checkpoint was imported.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from math import prod
-from typing import Final
+from typing import Final, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from voxswap_server.nn.convolution import FrameConv, FrameUpsampling, as_frames
+from voxswap_server.nn.native.team import Team
 
 SLOPE = 0.1
 LAST_SLOPE = 0.01
@@ -95,12 +98,15 @@ class ResidualBlock(nn.Module):
         self.dilated = nn.ModuleList(FrameConv(width, width, kernel, dilation=dilation) for dilation in dilations)
         self.plain = nn.ModuleList(FrameConv(width, width, kernel) for _ in dilations)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, team: Team | None = None) -> Tensor:
         """(B, C, 1, N) -> (B, C, 1, N)."""
-        for dilated, plain in zip(self.dilated, self.plain, strict=True):
-            y = dilated(F.leaky_relu(x, SLOPE))
-            x = plain(F.leaky_relu(y, SLOPE, inplace=True)).add_(x)
+        for dilated, plain in self.pairs():
+            x = plain.activated(dilated.activated(x, SLOPE, team=team), SLOPE, onto=x, team=team)
         return x
+
+    def pairs(self) -> Iterator[tuple[FrameConv, FrameConv]]:
+        """Dilated and plain."""
+        return zip(cast("Iterable[FrameConv]", self.dilated), cast("Iterable[FrameConv]", self.plain), strict=True)
 
 
 class Stage(nn.Module):
@@ -118,16 +124,16 @@ class Stage(nn.Module):
         self.reach = config.block_reach
         self.tiled = self.tile >= _TILE_PAYS * 2 * self.reach
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, team: Team | None = None) -> Tensor:
         """(B, 2C, 1, N) -> (B, C, 1, rate * N)."""
-        x = self.up(F.leaky_relu(x, SLOPE))
-        return in_tiles(self._mixed, x, self.tile, self.reach) if self.tiled else self._mixed(x)
+        x, mixed = self.up(F.leaky_relu(x, SLOPE)), partial(self._mixed, team)
+        return in_tiles(mixed, x, self.tile, self.reach) if self.tiled else mixed(x)
 
-    def _mixed(self, x: Tensor) -> Tensor:
+    def _mixed(self, team: Team | None, x: Tensor) -> Tensor:
         """(B, C, 1, N) -> (B, C, 1, N)."""
-        total = self.blocks[0](x)
+        total = self.blocks[0](x, team)
         for block in list(self.blocks)[1:]:
-            total = total.add_(block(x))
+            total = total.add_(block(x, team))
         return total.div_(len(self.blocks))
 
 
@@ -142,12 +148,22 @@ class Generator(nn.Module):
         width = config.initial_width // 2 ** len(config.rates)
         self.post = FrameConv(width, 1, _EDGE_KERNEL, bias=config.last_bias)
 
-    def forward(self, frames: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Frames (B, in_width, T), condition (B, condition_width, 1) -> (B, T * samples_per_frame) in -1..1."""
+    def prepare(self) -> None:
+        """Compiles the kernels that a team will run."""
+        for module in self.modules():
+            if isinstance(module, ResidualBlock):
+                for convolution in chain.from_iterable(module.pairs()):
+                    convolution.prepare(SLOPE)
+
+    def forward(self, frames: Tensor, condition: Tensor | None = None, team: Team | None = None) -> Tensor:
+        """Frames (B, in_width, T), condition (B, condition_width, 1) -> (B, T * samples_per_frame) in -1..1.
+
+        A team computes residual blocks by our kernels, where those can.
+        """
         dtype = self.pre.weight.dtype  # it may be another than that of whoever made the frames
         x = self.pre(as_frames(frames.to(dtype)))
         if self.condition is not None and condition is not None:
             x = x + self.condition(as_frames(condition.to(dtype)))
         for stage in self.stages:
-            x = stage(x)
+            x = stage(x, team)
         return torch.tanh(self.post(F.leaky_relu(x, LAST_SLOPE)))[:, 0, 0]

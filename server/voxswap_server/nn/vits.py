@@ -20,6 +20,7 @@ from voxswap_server.nn.frozen import FADE_FRAMES, HOLD_FRAMES, FrozenLatents
 from voxswap_server.nn.hifigan import Generator, GeneratorConfig
 from voxswap_server.nn.latents import decode_in_pieces
 from voxswap_server.nn.mel_style import StyleConfig, StyleEncoder
+from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.noise import NoiseSource
 from voxswap_server.nn.prior import FRAMES_PER_TOKEN, PriorConfig, PriorEncoder, stretched
 from voxswap_server.nn.quantizer import nearest
@@ -88,6 +89,8 @@ class Vits(nn.Module):
         self.flow = Flow(config.flow)
         self.generator = Generator(config.generator)
         self.reference = ReferenceSide(config)
+        self.team: Team | None = None
+        """Runs our kernels, where they compute a part of this."""
 
     @classmethod
     def from_tensors(
@@ -97,9 +100,14 @@ class Vits(nn.Module):
         *,
         dtype: torch.dtype | None = torch.float32,
         device: torch.device | str = "cpu",
+        team: Team | None = None,
     ) -> Self:
         """Adopts stored tensors (see `adopt_again`); where no dtype is asked for, the generator may have its own."""
-        return adopt_again(cls, config, tensors, dtype=dtype, device=device)
+        network = adopt_again(cls, config, tensors, dtype=dtype, device=device)
+        if team is not None:
+            network.team = team
+            network.generator.prepare()
+        return network
 
     # The reference
 
@@ -176,7 +184,7 @@ class Vits(nn.Module):
 
     def generate(self, frames: Tensor, speaker: Tensor) -> Tensor:
         """Frames behind the flow (1, C, F) -> (samples,) float32."""
-        return self.generator(frames, speaker)[0].float()
+        return self.generator(frames, speaker, self.team)[0].float()
 
     def decode(self, mean: Tensor, log_std: Tensor, noise: Tensor, speaker: Tensor) -> Tensor:
         """Mean, log deviation and noise (1, C, F) -> (samples,) float32."""

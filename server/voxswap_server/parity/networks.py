@@ -69,7 +69,8 @@ class GoldenVoice:
         weights = load_weights(self.entry.directory / self.entry.manifest.files.decoder.name)
         below = {} if self.entry.manifest.base_sha256 is None else load_weights(self._base).tensors
         vocoder = self.vocoder_of(self.spec.vocoder) if self.spec.vocoder else None
-        return load_decoder(weights.config, {**below, **weights.tensors}, vocoder=vocoder)
+        tensors, team = {**below, **weights.tensors}, self.placement.team
+        return load_decoder(weights.config, tensors, vocoder=vocoder, team=team)
 
     @property
     def _base(self) -> Path:

@@ -3,7 +3,7 @@
 Knows nothing of what is computed. A vector is as wide as its type says; LLVM splits it over what the processor has.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -111,6 +111,10 @@ class Emitter:
         """Of a vector's places, in halves: always the same order."""
         return self._folded(values, self.at.fadd)
 
+    def count(self, values: Any) -> Any:
+        """Sum of a vector's places, which are whole numbers."""
+        return self._folded(values, self.at.add)
+
     def greatest(self, values: Any) -> Any:
         """Of a vector's places."""
         return self._folded(
@@ -122,6 +126,23 @@ class Emitter:
         while len(vectors) > 1:
             vectors = [self._pairs(one, other) for one, other in zip(vectors[::2], vectors[1::2], strict=True)]
         return vectors[0]
+
+    def transposed(self, rows: Sequence[Any]) -> list[Any]:
+        """Of as many vectors as each has places, a power of two: the vector of their first places, of their second."""
+        width: int = rows[0].type.count
+        found, half = list(rows), width // 2
+        while half:  # squares of this size change places
+            low = [place + (width - half if place & half else 0) for place in range(width)]
+            for one in (row for row in range(width) if not row & half):
+                pair = found[one], found[one + half]
+                found[one] = self.at.shuffle_vector(*pair, _places(low))
+                found[one + half] = self.at.shuffle_vector(*pair, _places([place + half for place in low]))
+            half //= 2
+        return found
+
+    def greater(self, one: Any, other: Any) -> Any:
+        """Place by place; what is no number stays none."""
+        return self.at.select(self.at.fcmp_ordered("<", one, other), other, one)
 
     def _pairs(self, one: Any, other: Any) -> Any:
         """Sums of neighbours: those of the first vector, then those of the second."""
@@ -148,6 +169,18 @@ class Emitter:
 
     def least(self, one: Any, other: Any) -> Any:
         return self.at.select(self.at.icmp_signed("<", one, other), one, other)
+
+    def choose(self, number: Any, functions: Mapping[int, Any], given: Sequence[Any]) -> None:
+        """Calls the function of this number; none where there is none."""
+        after = self.function.append_basic_block()
+        choice = self.at.switch(number, after)
+        for number_of, function in functions.items():
+            block = self.function.append_basic_block()
+            choice.add_case(index(number_of), block)
+            self.at.position_at_end(block)
+            self.at.call(function, given)
+            self.at.branch(after)
+        self.at.position_at_end(after)
 
     def done(self) -> Any:
         """Ends a function that returns nothing."""
