@@ -25,8 +25,8 @@ from voxswap_store.weights import Weights, damaged, load_weights, write_weights
 
 FOLDER: Final = "rounded"
 """In a store."""
-ROUNDING: Final = "int8-1"
-"""Changes whenever weights would be rounded to other numbers."""
+ROUNDING: Final = "int8-2"
+"""Changes whenever weights would be rounded to other numbers, or laid out in another way."""
 _FILE: Final = re.compile(r"[0-9a-f]{64}\.[a-z0-9-]+\.safetensors")
 _ASIDE: Final = re.compile(r"\.[0-9a-f]{16}\.part")
 _ABANDONED_S: Final = 3600.0

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from voxswap_server.nn.adopt import check_fit
+from voxswap_server.nn.native.panels import panel_shape
 from voxswap_server.nn.native.post_norm import LAYER_WORDS, MATRICES, NORMS, Shape, step_code
 from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.quantized import quantized
@@ -36,7 +37,7 @@ _TABLES: Final = ("text_embedding.weight", "audio_embedding.weight")
 _MATRICES: Final = tuple(f"{name}.weight" for name in (*MATRICES, "bert_projection", "head"))
 _AS_STORED: Final = frozenset({torch.float16, torch.float32})
 """Kernels compute from these as they are."""
-_KINDS: Final = {torch.float16: "float16", torch.float32: "float32", torch.int8: "int8"}
+_KINDS: Final = {torch.float16: "float16", torch.float32: "float32", torch.uint8: "int8"}
 
 
 class NativeT2S:
@@ -48,6 +49,7 @@ class NativeT2S:
         self.tensors = dict(tensors)
         self.device = _CPU
         self._team = team
+        self._outputs = {name: shape[-1] for name, shape in tensor_shapes(config).items() if _is_matrix(name)}
         self._no_bias = torch.zeros(config.vocab_size)
         self._shape = Shape(
             kind=_KINDS[tensors["head.weight"].dtype],
@@ -78,7 +80,7 @@ class NativeT2S:
             ValueError: tensors are missing, left over or of another shape; the message names them.
         """
         shapes, given = tensor_shapes(config), {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        if int8 and any(tensor.dtype == torch.int8 for tensor in tensors.values()):
+        if int8 and any(tensor.dtype == torch.uint8 for tensor in tensors.values()):
             check_fit(_with_scales(shapes), given)
             return cls(config, tensors, team)
         check_fit(shapes, given)
@@ -130,7 +132,8 @@ class NativeT2S:
         scratch = torch.empty(self._shape.scratch_floats(count, self._team.threads, longest))
         logits = torch.empty(count, self.config.vocab_size)
         places = (count, *(tensor.data_ptr() for tensor in (x, scratch, self._layers, rows)))
-        arguments = torch.tensor((*places, *self._head.tolist(), logits.data_ptr(), longest), dtype=torch.int64)
+        room = self._shape.room_floats(count, self._shape.inner)
+        arguments = torch.tensor((*places, *self._head.tolist(), logits.data_ptr(), longest, room), dtype=torch.int64)
         self._team.run(self._step, arguments)
         for cache in caches:
             cache.length += 1
@@ -150,9 +153,10 @@ class NativeT2S:
     def _product(self, x: Tensor, name: str, *, cut: bool = False) -> Tensor:
         """Rows (N, in) -> (N, out); `cut` puts 0 for what is below."""
         x = x.contiguous()
-        inputs, outputs = self.tensors[f"{name}.weight"].shape
-        y = torch.empty(x.shape[0], outputs)
-        words = (x.data_ptr(), *self._words(name), y.data_ptr(), x.shape[0], inputs, outputs, int(cut))
+        rows, inputs, outputs = *x.shape, self._outputs[f"{name}.weight"]
+        y, floats = torch.empty(rows, outputs), self._shape.room_floats(rows, inputs)
+        room = torch.empty(self._team.threads * floats)
+        words = (x.data_ptr(), *self._words(name), y.data_ptr(), rows, inputs, outputs, cut, room.data_ptr(), floats)
         self._team.run(self._linear, torch.tensor(words, dtype=torch.int64))
         return y
 
@@ -190,7 +194,10 @@ class NativeT2S:
 
 def _with_scales(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
     """Shapes of the same network in 8 bits."""
-    return {**shapes, **{_scale_of(name): shape[-1:] for name, shape in shapes.items() if _is_matrix(name)}}
+    found: dict[str, tuple[int, ...]] = {}
+    for name, shape in shapes.items():
+        found |= {name: panel_shape(*shape), _scale_of(name): shape[-1:]} if _is_matrix(name) else {name: shape}
+    return found
 
 
 def _scale_of(name: str) -> str:
@@ -203,7 +210,8 @@ def native_bytes(stored: Mapping[str, tuple[torch.dtype, tuple[int, ...]]], *, i
     for name, (dtype, shape) in stored.items():
         count = prod(shape)
         if int8 and _is_matrix(name):
-            total += count + 4 * shape[-1]
+            inputs, outputs = shape
+            total += prod(panel_shape(inputs, outputs)) + 4 * outputs
         elif kept is None:
             total += count * (dtype.itemsize if name in _TABLES else 4)
         else:

@@ -28,7 +28,7 @@ async def test_rounded_and_exact_voices_speak_side_by_side(tiny_store: Path, mon
             )
         )
         async with engine.residency.lease("amber") as lease:
-            assert lease.bundle.t2s.tensors["head.weight"].dtype == torch.int8
+            assert lease.bundle.t2s.tensors["head.weight"].dtype == torch.uint8
             assert lease.bundle.decoder.generator.post.weight.dtype == torch.bfloat16
     assert heard["coral"].done.semantic_tokens == usual["coral"].done.semantic_tokens
     assert np.abs(heard["coral"].pcm.astype(int) - usual["coral"].pcm).max() <= 3  # 1e-4 of the peak

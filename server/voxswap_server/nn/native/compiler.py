@@ -13,6 +13,8 @@ _WIDEST: Final = (("avx512f", 16, 4), ("avx2", 8, 2), ("", 4, 4))
 """A feature of the processor, floats in one of its registers, and vectors of a tile's row that fit beside six rows."""
 _HALF_FEATURES: Final = {"x86_64": "f16c", "i386": "f16c"}
 """What a processor needs to read half precision without a call for each number."""
+_DOT_FEATURES: Final = {16: ("avx512vnni",), 8: ("avxvnni",)}
+"""By the width of a register: any of these is enough for products of bytes."""
 _BRAIN_FEATURES: Final = ("avx512bf16", "amx-bf16", "bf16")
 """Any of these is enough."""
 
@@ -29,6 +31,8 @@ class Processor:
     """Reads half precision by itself."""
     brain: bool = False
     """Multiplies bfloat16 by itself."""
+    dots: bool = False
+    """Adds products of bytes by itself."""
 
 
 @cache
@@ -38,7 +42,10 @@ def processor() -> Processor:
     _, width, vectors = next(row for row in _WIDEST if not row[0] or features.get(row[0]))
     needed = _HALF_FEATURES.get(binding.get_default_triple().partition("-")[0])
     halves = needed is None or bool(features.get(needed))
-    return Processor(width, vectors, halves=halves, brain=any(features.get(name) for name in _BRAIN_FEATURES))
+    brain, dots = (
+        any(features.get(name) for name in names) for names in (_BRAIN_FEATURES, _DOT_FEATURES.get(width, ()))
+    )
+    return Processor(width, vectors, halves=halves, brain=brain, dots=dots)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

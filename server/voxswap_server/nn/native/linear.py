@@ -1,21 +1,23 @@
-"""Rows of activations times a matrix that stays as it lies on disk: half precision, single precision or int8.
+"""Rows of activations times a matrix that stays as it lies on disk: half precision, single precision or 8 bits.
 
-Knows nothing of layers. Weights are (in, out) and are read once for all rows; they become single precision in a
-register, sums are single precision. Whatever the number of rows and of threads, each sum is formed in the same order,
-so a row's result does not depend on its company, not by a bit.
+Knows nothing of layers. Weights are (in, out), or of 8 bits in panels, and are read once for all rows; they become
+single precision in a register, sums are single precision. Whatever the number of rows and of threads, each sum is
+formed in the same order, so a row's result does not depend on its company, not by a bit. Where the processor has
+instructions for products of bytes, those of 8 bits are computed by them.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from llvmlite import ir
 
 from voxswap_server.nn.native.compiler import Processor
-from voxswap_server.nn.native.emitter import F32, FLOATS, I64, Emitter, index, number, vector
+from voxswap_server.nn.native.dots import emit_dots
+from voxswap_server.nn.native.emitter import BYTES, F32, FLOATS, I32, I64, Emitter, index, number, vector
+from voxswap_server.nn.native.panels import GROUP, GROUP_BYTES, PANEL, ZERO
 
 KINDS: Final = {"float16": ir.HalfType(), "float32": F32, "int8": ir.IntType(8)}
 """Elements of a matrix, by the name of their dtype."""
-_BYTES: Final = {"float16": 2, "float32": 4, "int8": 1}
+_BYTES: Final = {"float16": 2, "float32": 4}
 _LINE_BYTES: Final = 64
 _AHEAD: Final = 16
 """Rows of weights."""
@@ -27,13 +29,15 @@ _UNROLLED: Final = 4
 def emit_linear(module: ir.Module, kind: str, cpu: Processor) -> Any:
     """Writes y[m, n] = max(floor, scale[n] * sum over k of x[m, k] w[k, n] + bias[n]) for columns first <= n < last.
 
-    Arguments: x, its row length, w, its row length, k, scale, bias, y, its row length, m, first, last, floor. The scale
-    is read for int8 alone.
+    Arguments: x, its row length, w, its row length, k, scale, bias, y, its row length, m, first, last, floor, room. The
+    scale is read for int8 alone, and the room (see `dots.room_bytes`) is used for it alone.
     """
+    if kind == "int8" and cpu.dots:
+        return emit_dots(module, cpu)
     weights = ir.PointerType(KINDS[kind])
-    arguments = (FLOATS, I64, weights, I64, I64, FLOATS, FLOATS, FLOATS, I64, I64, I64, I64, F32)
+    arguments = (FLOATS, I64, weights, I64, I64, FLOATS, FLOATS, FLOATS, I64, I64, I64, I64, F32, BYTES)
     emit = Emitter(module, f"linear_{kind}", arguments)
-    *_, rows_in_all, first, last, _floor = emit.function.args
+    *_, rows_in_all, first, last, _floor, _room = emit.function.args
     for shape in _shapes(cpu):
         columns = shape.vectors * shape.width
         tiles = _Tiles(module, kind, shape)
@@ -79,18 +83,23 @@ class _Tiles:
 
     def __init__(self, module: ir.Module, kind: str, shape: _Shape) -> None:
         self.rows = shape.rows
+        self._kind = kind
         sizes = range(1, shape.rows + 1)
-        eager = shape.vectors > 1
+        eager = shape.vectors > 1 and kind != "int8"  # panels are read from front to back, which is foreseen
         self.first = {size: _emit_tile(module, kind, size, shape, ahead=eager) for size in sizes}
         self.later = self.first
         if eager and not shape.only:  # blocks are nearly equal, so where there are several none is below half
             halves = range((shape.rows + 1) // 2, shape.rows + 1)
             self.later = {size: _emit_tile(module, kind, size, shape, ahead=False) for size in halves}
 
+    def place(self, emit: Emitter, depth: Any, column: Any) -> Any:
+        """Where a column begins, in elements."""
+        return _column_of_panels(emit, depth, column) if self._kind == "int8" else column
+
 
 def _rows_of(emit: Emitter, tiles: _Tiles, column: Any) -> None:
     """All rows of some columns, in blocks of nearly equal size."""
-    x, ldx, w, ldw, depth, scale, bias, y, ldy, rows, *_, floor = emit.function.args
+    x, ldx, w, ldw, depth, scale, bias, y, ldy, rows, *_, floor, _room = emit.function.args
     at = emit.at
     blocks = at.sdiv(at.add(rows, index(tiles.rows - 1)), index(tiles.rows))
     with emit.loop(index(0), blocks, index(1)) as body:
@@ -98,7 +107,7 @@ def _rows_of(emit: Emitter, tiles: _Tiles, column: Any) -> None:
         given = (
             at.gep(x, [at.mul(begin, ldx)]),
             ldx,
-            at.gep(w, [column]),
+            at.gep(w, [tiles.place(emit, depth, column)]),
             ldw,
             depth,
             at.gep(scale, [column]),
@@ -110,22 +119,9 @@ def _rows_of(emit: Emitter, tiles: _Tiles, column: Any) -> None:
         size = at.sub(end, begin)
         with at.if_else(at.icmp_signed("==", body.index, index(0))) as (first, later):
             with first:
-                _one_of(emit, tiles.first, size, given)
+                emit.choose(size, tiles.first, given)
             with later:
-                _one_of(emit, tiles.later, size, given)
-
-
-def _one_of(emit: Emitter, tiles: Mapping[int, Any], size: Any, given: Sequence[Any]) -> None:
-    """Calls the tile of this size."""
-    after = emit.function.append_basic_block()
-    choice = emit.at.switch(size, after)
-    for number_of, tile in tiles.items():
-        block = emit.function.append_basic_block()
-        choice.add_case(index(number_of), block)
-        emit.at.position_at_end(block)
-        emit.at.call(tile, given)
-        emit.at.branch(after)
-    emit.at.position_at_end(after)
+                emit.choose(size, tiles.later, given)
 
 
 def _emit_tile(module: ir.Module, kind: str, rows: int, shape: _Shape, *, ahead: bool) -> Any:
@@ -146,7 +142,10 @@ def _emit_tile(module: ir.Module, kind: str, rows: int, shape: _Shape, *, ahead:
                 row = at.mul(k, ldw)
                 if ahead:
                     _announce(emit, w, at.mul(at.add(k, index(_AHEAD)), ldw), kind, vectors * width)
-                parts = [_weights(emit, w, at.add(row, index(v * width)), kind, width) for v in range(vectors)]
+                if kind == "int8":
+                    parts = [_from_panels(emit, w, depth, k, v * width, width) for v in range(vectors)]
+                else:
+                    parts = [_weights(emit, w, at.add(row, index(v * width)), kind, width) for v in range(vectors)]
                 for m in range(rows):
                     value = emit.splat(emit.load(x, at.add(at.mul(ldx, index(m)), k), F32), width)
                     for v, part in enumerate(parts):
@@ -177,7 +176,26 @@ def _weights(emit: Emitter, base: Any, offset: Any, kind: str, width: int) -> An
     raw = emit.load(base, offset, vector(width, KINDS[kind]))
     if kind == "float16":
         return emit.at.fpext(raw, vector(width))
-    return emit.at.sitofp(raw, vector(width)) if kind == "int8" else raw
+    return raw
+
+
+def _column_of_panels(emit: Emitter, depth: Any, column: Any) -> Any:
+    """Bytes from the beginning of a matrix in panels to the first group of a column."""
+    at = emit.at
+    groups = at.sdiv(at.add(depth, index(GROUP - 1)), index(GROUP))
+    panel = at.mul(at.sdiv(column, index(PANEL)), at.mul(groups, index(GROUP_BYTES)))
+    return at.add(panel, at.mul(at.srem(column, index(PANEL)), index(GROUP)))
+
+
+def _from_panels(emit: Emitter, base: Any, depth: Any, k: Any, column: int, width: int) -> Any:
+    """A vector of weights of 8 bits in single precision; `base` is where the tile's first column begins."""
+    at, whole = emit.at, vector(width, I32)
+    place = at.add(_column_of_panels(emit, depth, index(column)), at.mul(at.sdiv(k, index(GROUP)), index(GROUP_BYTES)))
+    signs = ir.Constant(whole, [ZERO * 0x01010101] * width)
+    groups = at.xor(emit.load(base, place, whole), signs)
+    top = at.trunc(at.mul(index(8), at.sub(index(GROUP - 1), at.srem(k, index(GROUP)))), I32)
+    moved = at.shl(groups, emit.splat(top, width))
+    return at.sitofp(at.ashr(moved, ir.Constant(whole, [24] * width)), vector(width))
 
 
 def lowest() -> Any:

@@ -12,9 +12,11 @@ from llvmlite import ir
 
 from voxswap_server.nn.native.attention import emit_attention
 from voxswap_server.nn.native.compiler import Compiled, Processor, compiled, processor
-from voxswap_server.nn.native.emitter import F32, FLOATS, I64, WORDS, Emitter, index
+from voxswap_server.nn.native.dots import room_bytes
+from voxswap_server.nn.native.emitter import BYTES, F32, FLOATS, I64, WORDS, Emitter, index
 from voxswap_server.nn.native.linear import KINDS, emit_linear, lowest
 from voxswap_server.nn.native.norm import emit_norm
+from voxswap_server.nn.native.panels import PANEL
 from voxswap_server.nn.native.team import TASK, emit_meeting
 
 MATRICES: Final = ("qkv", "out", "ffn_in", "ffn_out")
@@ -24,7 +26,7 @@ NORMS: Final = ("norm1", "norm2")
 LAYER_WORDS: Final = 3 * len(MATRICES) + 2 * len(NORMS)
 ROW_WORDS: Final = 3
 """Of a row: where its keys and values are, how many positions there is room for, how many there are."""
-_TILE: Final = 64
+_TILE: Final = PANEL
 """Columns of a matrix that stay with one thread."""
 
 
@@ -54,7 +56,11 @@ class Shape:
         return 3 * self.width + self.width + self.width + self.inner
 
     def _own_floats(self, rows: int, longest: int) -> int:
-        return self.width * rows + scores_floats(longest)
+        return self.width * rows + scores_floats(longest) + self.room_floats(rows, self.inner)
+
+    def room_floats(self, rows: int, inputs: int) -> int:
+        """That each thread needs to multiply so many rows of at most so many numbers."""
+        return -(-room_bytes(rows, inputs) // 4) if self.kind == "int8" else 0
 
 
 def scores_floats(longest: int) -> int:
@@ -74,17 +80,21 @@ def step_code(shape: Shape) -> Compiled:
 
 
 def _emit_linear_task(module: ir.Module, kind: str, linear: Any, meet: Any) -> None:
-    """One product by itself. Arguments: x, weight, scale, bias, y, rows, inputs, outputs, whether to cut below 0."""
+    """One product by itself.
+
+    Arguments: x, weight, scale, bias, y, rows, inputs, outputs, whether to cut below 0, room, floats of it a thread.
+    """
     emit = Emitter(module, "linear", TASK.args)
     number, threads, given, shared = emit.function.args
-    words = [emit.load(given, index(place), I64) for place in range(9)]
+    words = [emit.load(given, index(place), I64) for place in range(11)]
     x, scale, bias, y = (emit.at.inttoptr(words[place], FLOATS) for place in (0, 2, 3, 4))
     weight = emit.at.inttoptr(words[1], ir.PointerType(KINDS[kind]))
     rows, inputs, outputs = words[5:8]
     cut = emit.at.icmp_signed("!=", words[8], index(0))
     floor = emit.at.select(cut, ir.Constant(F32, 0.0), lowest())
     first, last = _columns(emit, outputs, number, threads)
-    emit.at.call(linear, (x, inputs, weight, outputs, inputs, scale, bias, y, outputs, rows, first, last, floor))
+    room = emit.at.inttoptr(emit.at.add(words[9], emit.at.mul(index(4), emit.at.mul(words[10], number))), BYTES)
+    emit.at.call(linear, (x, inputs, weight, outputs, inputs, scale, bias, y, outputs, rows, first, last, floor, room))
     emit.at.call(meet, (threads, shared))
     emit.done()
 
@@ -98,7 +108,7 @@ def _columns(emit: Emitter, outputs: Any, number: Any, threads: Any) -> tuple[An
 
 class _Step:
     """Writes the task "step". Arguments: rows, x, scratch, layer table, row table, head, its scale, its bias, logits,
-    longest row.
+    longest row, floats of the room of a thread.
     """
 
     def __init__(self, module: ir.Module, shape: Shape, cpu: Processor, linear: Any, meet: Any) -> None:
@@ -111,12 +121,13 @@ class _Step:
 
     def emit(self) -> None:
         emit, at, shape = self._emit, self._emit.at, self._shape
-        words = [emit.load(self._given, index(place), I64) for place in range(10)]
+        words = [emit.load(self._given, index(place), I64) for place in range(11)]
         self._rows = words[0]
         start, scratch, head_scale, head_bias, logits = (at.inttoptr(words[i], FLOATS) for i in (1, 2, 6, 7, 8))
         layers, self._table = (at.inttoptr(words[i], WORDS) for i in (3, 4))
         head = at.inttoptr(words[5], ir.PointerType(KINDS[shape.kind]))
-        buffers = self._buffers(scratch, words[9])
+        buffers = self._buffers(scratch, words[9], words[10])
+        self._room = at.bitcast(buffers["room"], BYTES)
         self._copy(start, buffers["x"])
         with emit.loop(index(0), index(shape.layers), index(1)) as body:
             layer = at.gep(layers, [at.mul(body.index, index(LAYER_WORDS))])
@@ -125,7 +136,7 @@ class _Step:
         self._meet_all()
         emit.done()
 
-    def _buffers(self, scratch: Any, longest: Any) -> dict[str, Any]:
+    def _buffers(self, scratch: Any, longest: Any, room: Any) -> dict[str, Any]:
         """Names to places: shared ones first, then this thread's own."""
         at, shape, found, place = self._emit.at, self._shape, {}, index(0)
         for name, size in (
@@ -136,10 +147,12 @@ class _Step:
         ):
             found[name] = at.gep(scratch, [place])
             place = at.add(place, at.mul(self._rows, index(size)))
-        own = at.add(at.mul(self._rows, index(shape.width)), at.add(longest, index(scores_floats(0))))
+        scores = at.add(longest, index(scores_floats(0)))
+        own = at.add(at.mul(self._rows, index(shape.width)), at.add(scores, room))
         place = at.add(place, at.mul(own, self._number))
         found["x"] = at.gep(scratch, [place])
         found["scores"] = at.gep(found["x"], [at.mul(self._rows, index(shape.width))])
+        found["room"] = at.gep(found["scores"], [scores])
         return found
 
     def _copy(self, start: Any, own: Any) -> None:
@@ -182,7 +195,8 @@ class _Step:
     ) -> None:
         first, last = _columns(self._emit, index(outputs), self._number, self._threads)
         depth, size = index(inputs), index(outputs)
-        given = (x, depth, weight, size, depth, scale, bias, y, size, self._rows, first, last, floor or lowest())
+        floor = floor or lowest()
+        given = (x, depth, weight, size, depth, scale, bias, y, size, self._rows, first, last, floor, self._room)
         self._emit.at.call(self._linear, given)
 
     def _normed(self, table: Any, name: str, x: Any, added: Any) -> None:
