@@ -46,6 +46,8 @@ both_halves_then_whole() {
 start decoder both_halves_then_whole
 start t2s stage t2s "${common[@]}" --minutes "$run" --codebook "$pack/codebook.npz" --out "$work/t2s" --budget-minutes 14 \
     --batch-tokens 40000 --report-every 250
+start source stage source "${common[@]}" --minutes "$run" --codebook "$pack/codebook.npz" --out "$work/source" \
+    --budget-minutes 5 --batch 64 --report-every 250
 start content stage content "${common[@]}" --minutes "$run" --codebook "$pack/codebook.npz" --sound "$work/sound" \
     --out "$work/content" --budget-minutes 7 --batch 64 --report-every 250
 if [ -e "$pack/clips.npz" ]; then
@@ -62,7 +64,7 @@ if [ ! -e "$work/decoder/decoder.pt" ]; then
     echo "the decoder's halves have not spent their time yet: run again"
     exit $failed
 fi
-stage export --t2s "$work/t2s" --decoder "$work/decoder" --content "$work/content" --codebook "$pack/codebook.npz" \
+stage export --t2s "$work/t2s" --decoder "$work/decoder" --source "$work/source" --content "$work/content" --codebook "$pack/codebook.npz" \
     --references "$pack/references" --out "$work/bundle"
 split -b 12M -d "$work/bundle/sovits.pth" "$out/sovits.pth."
 cp "$work/bundle/t2s.ckpt" "$work/bundle/voices.toml" "$out/"

@@ -10,6 +10,7 @@ from voxswap_training import loop
 from voxswap_training.codes import CLASS_DIMS, CODES, DIMS, Codebook
 from voxswap_training.entries import FRAME_SAMPLES, Entry
 from voxswap_training.pack import Lines, build_lines
+from voxswap_training.phases import Phases
 from voxswap_training.phonemes import CLASSES
 from voxswap_training.pitch import Pitch
 from voxswap_training.sound import RATE_HZ, Sound, resampled_counts
@@ -78,3 +79,8 @@ def sound(lines: Lines, tmp_path: Path) -> Sound:
 @pytest.fixture
 def pitch(lines: Lines, codebook: Codebook) -> Pitch:
     return Pitch(lines, codebook.medians_hz)
+
+
+@pytest.fixture
+def phases(sound: Sound, pitch: Pitch) -> Phases:
+    return Phases(sound, pitch)

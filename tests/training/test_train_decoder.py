@@ -11,11 +11,14 @@ import torch
 
 from tests.training.test_export import SOVITS_SHAPE
 from voxswap_training import train_decoder, train_vocoder
+from voxswap_training.channels import PHASES
+from voxswap_training.generator import Generator
 from voxswap_training.loop import Budget
 from voxswap_training.pack import Lines
 from voxswap_training.pitch import Pitch
 from voxswap_training.sound import Sound
-from voxswap_training.sovits import Generator, TrainableSovits
+from voxswap_training.source import with_source
+from voxswap_training.sovits import TrainableSovits
 from voxswap_training.train_acoustic import Acoustic, AcousticSettings, AcousticTrainer
 from voxswap_training.train_decoder import Halves
 from voxswap_training.train_generator import GeneratorSettings
@@ -64,7 +67,7 @@ def test_the_reference_is_analysed_as_the_server_does() -> None:
 def test_only_real_frames_count_as_distance(held_out: Lines, sound: Sound, pitch: Pitch) -> None:
     acoustic = Acoustic(SOVITS_SHAPE, CODEBOOK)
     batch = Utterances(held_out, sound, pitch, CPU, dev=False, seed=0).batch(np.array([0]))
-    true = acoustic.mel(batch.samples, batch.pitch)
+    true = with_source(acoustic.mel(batch.samples, batch.pitch), torch.zeros(1, len(PHASES), batch.pitch.shape[2]))
     mask = torch.ones(1, 1, true.shape[2])
     assert [float(x) for x in acoustic.distances(true, mask, batch)] == [0, 0]
     mask[..., 6:] = 0
@@ -99,7 +102,7 @@ def test_the_vocoder_learns_with_its_judges_and_goes_on(
     second = trained_vocoder(held_out, sound, pitch, tmp_path, 1.0)
     assert any(not torch.equal(a, b) for a, b in zip(before, second.parameters(), strict=True))
     found = rows(tmp_path / "vocoder.jsonl")
-    assert {"mel", "stft", "judges", "passing", "matching", "dev_mel"} <= found[0].keys()
+    assert {"mel", "stft", "phase", "judges", "passing", "matching", "dev_mel", "dev_phase"} <= found[0].keys()
     assert found[-1]["step"] > found[0]["step"]
 
 

@@ -24,7 +24,7 @@ def test_rows_are_lines_or_a_prompt_and_a_line_of_one_voice(lines: Lines) -> Non
     whole = {tuple(lines.tokens[row].tolist()) for row in range(len(lines.tokens))}
     joined = 0
     for _ in range(60):
-        row = rows.draw() if (rows := Rows(lines, 1000, dev=False, seed=_)) else None
+        row = rows.draw() if (rows := Rows(lines, 1000, dev=False, seed=_, marks=())) else None
         tokens = row.tokens.tolist()
         if tuple(tokens) in whole:
             assert row.phones.tolist() == list(IDS)
@@ -39,8 +39,31 @@ def test_rows_are_lines_or_a_prompt_and_a_line_of_one_voice(lines: Lines) -> Non
     assert 20 < joined < 50
 
 
+def test_lines_are_cut_at_marks_now_and_then(lines: Lines) -> None:
+    mark = IDS[3]
+    rows = Rows(lines, 1000, dev=False, seed=0, marks=(mark, IDS[-1]))
+    wholes = {tuple(lines.tokens[row].tolist()): lines.phone_at_token[row] for row in range(len(lines.tokens))}
+    cut = set()
+    for _ in range(200):
+        row = rows.draw()
+        phones = tuple(row.phones.tolist())
+        if len(phones) >= len(IDS):
+            continue
+        cut.add(phones)
+        begin = IDS.index(phones[0])
+        spoken = row.tokens[2:] if begin else row.tokens
+        assert row.tokens[: len(row.tokens) - len(spoken)].tolist() == [1000] * (2 if begin else 0)
+        assert any(
+            np.array_equal(np.array(tokens)[(places >= begin) & (places < begin + len(phones))], spoken)
+            for tokens, places in wholes.items()
+        )
+        assert row.places.min() >= 0
+        assert row.places.max() < len(phones)
+    assert cut == {IDS[:4], IDS[4:]}
+
+
 def test_batches_ask_for_what_follows(lines: Lines) -> None:
-    for batch in islice(Rows(lines, 1000, dev=False, seed=0).batches(SETTINGS, EOS), 12):
+    for batch in islice(Rows(lines, 1000, dev=False, seed=0, marks=()).batches(SETTINGS, EOS), 12):
         width = batch.phones.shape[1] + batch.inputs.shape[1] + 1
         assert len(batch.inputs) * width <= SETTINGS.batch_tokens
         for inputs, targets, places in zip(batch.inputs, batch.targets, batch.places, strict=True):
@@ -55,7 +78,7 @@ def test_a_small_corpus_is_learnt_by_heart(lines: Lines) -> None:
     torch.manual_seed(0)
     network = TrainableT2S(SHAPE)
     optimiser = torch.optim.AdamW(network.parameters(), 2e-3)
-    batches = Rows(lines, 1000, dev=False, seed=0).batches(SETTINGS, EOS)
+    batches = Rows(lines, 1000, dev=False, seed=0, marks=()).batches(SETTINGS, EOS)
     first = None
     for batch in islice(batches, 60):
         found = losses(network, batch, SETTINGS)

@@ -13,7 +13,7 @@ import torch
 
 from voxswap_training.codes import Codebook
 from voxswap_training.export import write_content, write_sovits, write_t2s
-from voxswap_training.sovits import SovitsShape
+from voxswap_training.shape import SovitsShape
 from voxswap_training.train_acoustic import Acoustic
 from voxswap_training.train_content import Listener, content_projection
 from voxswap_training.train_t2s import load
@@ -25,12 +25,15 @@ _LICENCE: Final = "Apache-2.0"
 _CONSENT: Final = "No recording of a person was used: the voices were learnt from the synthetic voices of Kokoro-82M."
 
 
-def write_bundle(t2s: Path, decoder: Path, content: Path, codebook: Codebook, references: Path, folder: Path) -> None:
+def write_bundle(
+    t2s: Path, decoder: Path, source: Path, content: Path, codebook: Codebook, references: Path, folder: Path
+) -> None:
     """Writes the folder from the checkpoints of the stages.
 
     Args:
         t2s: `t2s.pt`.
         decoder: `decoder.pt`.
+        source: `source.pt`.
         content: `content.pt`.
         codebook: of stage `codes`.
         references: folder of stage `references`.
@@ -42,6 +45,8 @@ def write_bundle(t2s: Path, decoder: Path, content: Path, codebook: Codebook, re
     acoustic = Acoustic(shape, torch.from_numpy(codebook.for_decoder(shape.content_width)))
     kept = _read(decoder)
     acoustic.load_state_dict(kept["network"])
+    flow = acoustic.decoder.flow
+    flow.load_state_dict(flow.state_dict() | _read(source)["network"])
     listener = Listener()
     heard = _read(content)
     listener.load_state_dict(heard["network"])

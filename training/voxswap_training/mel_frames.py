@@ -3,7 +3,7 @@
 Two mel spectra of 10 ms for each frame of 20 ms, and how high the voice is in either, on a common scale. With a known
 input both halves of the decoder learn by themselves, at the same time and each from a loss that sees it directly.
 Pitch has channels of its own because spectra are guessed by their mean, in which harmonics blur, while the mean of
-pitches is a pitch. Knows nothing of networks.
+pitches is a pitch. Between the two spectra lie the channels of the source (`source.py`). Knows nothing of networks.
 """
 
 from typing import Final
@@ -11,13 +11,11 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from voxswap_training.channels import BANDS, PER_FRAME
 from voxswap_training.signal import MelFilter
 from voxswap_training.sound import RATE_HZ
 from voxswap_training.utterances import FRAME_SAMPLES
 
-PER_FRAME: Final = 2
-BANDS: Final = 80
-CHANNELS: Final = PER_FRAME * (BANDS + 1)
 _FLOOR: Final = -7.0
 """In log units: what is quieter is not heard beside speech, and not worth learning."""
 _CENTRE: Final = -2.0
@@ -32,7 +30,7 @@ class MelFrames(nn.Module):
         )
 
     def forward(self, samples: Tensor, pitch: Tensor) -> Tensor:
-        """(B, n), (B, PER_FRAME, n / FRAME_SAMPLES) of `Pitch` -> (B, CHANNELS, n / FRAME_SAMPLES).
+        """(B, n), (B, PER_FRAME, n / FRAME_SAMPLES) of `Pitch` -> (B, SPOKEN_CHANNELS, n / FRAME_SAMPLES).
 
         The earlier spectrum comes first, its pitch before it; the later one's comes after: the same from either end,
         as the flow turns channels round.
@@ -49,7 +47,7 @@ class MelFrames(nn.Module):
 
 
 def pitch_of(frames: Tensor) -> Tensor:
-    """(B, CHANNELS, T) -> (B, PER_FRAME, T), the pitch that frames tell; writing to it changes them not."""
+    """(B, C, T) -> (B, PER_FRAME, T), the pitch that frames tell; writing to it changes them not."""
     return torch.cat([frames[:, :1], frames[:, -1:]], 1)
 
 

@@ -39,9 +39,18 @@ class MelFilter(torch.nn.Module):
 
 def spectrum(samples: Tensor, fft: int, hop: int, width: int, window: Tensor) -> Tensor:
     """Magnitudes: (B, n) -> (B, fft // 2 + 1, n // hop), frame i centred on sample (i + 1/2) * hop."""
+    return magnitude(complex_spectrum(samples, fft, hop, width, window))
+
+
+def complex_spectrum(samples: Tensor, fft: int, hop: int, width: int, window: Tensor) -> Tensor:
+    """Magnitudes with their phases, as `spectrum`."""
     pad = (fft - hop) // 2
     padded = F.pad(samples, (pad, fft - hop - pad), mode="reflect")
-    complex_ = torch.stft(padded, fft, hop, width, window, center=False, return_complex=True)
+    return torch.stft(padded, fft, hop, width, window, center=False, return_complex=True)
+
+
+def magnitude(complex_: Tensor) -> Tensor:
+    """Never zero, where it would have no gradient."""
     return torch.sqrt(complex_.real.square() + complex_.imag.square() + 1e-8)
 
 

@@ -5,63 +5,28 @@ plain here; the export writes them under weight norm, as upstream has them. Widt
 them (content, MRTE, couplings): the importer takes every width from the tensors. Knows nothing of data and losses.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+import math
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-REFERENCE_BINS = 704
-_NOISE_SCALE = 0.5
-_FIRST_LOG_STD = -2.0
-"""Training starts with little noise."""
-_MRTE_HEADS = 4
-_STYLE_HEADS = 2
-_WINDOW = 4
-_SLOPE, _LAST_SLOPE = 0.1, 0.01
+from voxswap_training.channels import CHANNELS, NOISE, SPOKEN
+from voxswap_training.confined import confine
+from voxswap_training.flow import Flow
+from voxswap_training.generator import Generator
+from voxswap_training.shape import SovitsShape
 
-
-@dataclass(frozen=True, slots=True)
-class SovitsShape:
-    content_width: int = 256
-    tokens: int = 1024
-    phones: int = 732
-    hidden_channels: int = 192
-    filter_channels: int = 256
-    n_heads: int = 2
-    n_layers: int = 2
-    kernel_size: int = 3
-    inter_channels: int = 162
-    """Of the generator's input: the channels of `MelFrames`."""
-    gin_channels: int = 256
-    """Also the width of the MRTE."""
-    style_width: int = 128
-    couplings: int = 2
-    flow_width: int = 128
-    flow_layers: int = 2
-    upsample_initial_channel: int = 256
-    upsample_rates: tuple[int, ...] = (10, 8, 8)
-    upsample_kernel_sizes: tuple[int, ...] = (20, 16, 16)
-    resblock_kernel_sizes: tuple[int, ...] = (3,)
-    resblock_dilation_sizes: tuple[tuple[int, ...], ...] = ((1, 3, 9),)
-
-    def upstream(self) -> dict[str, Any]:
-        """The `config` of a checkpoint."""
-        model = asdict(self)
-        for ours in ("content_width", "tokens", "phones", "style_width", "couplings", "flow_width", "flow_layers"):
-            del model[ours]
-        model |= {name: [list(x) if isinstance(x, tuple) else x for x in value] for name, value in model.items()
-                  if isinstance(value, tuple)}  # fmt: skip
-        model |= {"resblock": "1", "p_dropout": 0.0, "use_spectral_norm": False, "semantic_frame_rate": "25hz"}
-        data = {
-            "filter_length": 2048,
-            "sampling_rate": 32_000,
-            "hop_length": 640,
-            "win_length": 2048,
-            "n_speakers": 300,
-        }
-        return {"data": data, "train": {"segment_size": 20_480}, "model": model | {"version": "v2"}}
+REFERENCE_BINS: Final = 704
+_NOISE_SCALE: Final = 0.5
+_FIRST_LOG_STD: Final = -2.0
+"""Of what is said: training starts with little noise."""
+_NOISE_LOG_STD: Final = -math.log(_NOISE_SCALE)
+_EMPTY_LOG_STD: Final = -20.0
+_MRTE_HEADS: Final = 4
+_STYLE_HEADS: Final = 2
+_WINDOW: Final = 4
 
 
 class _Norm(nn.Module):
@@ -181,6 +146,8 @@ class _Prior(nn.Module):
 
     def __init__(self, shape: SovitsShape) -> None:
         super().__init__()
+        if shape.inter_channels != CHANNELS:
+            raise ValueError(f"the generator's input has {CHANNELS} channels, not {shape.inter_channels}")
         width = shape.hidden_channels
         self.ssl_proj = nn.Conv1d(shape.content_width, width, 1)
         self.encoder_ssl = _Encoder(shape, shape.n_layers // 2)
@@ -189,8 +156,12 @@ class _Prior(nn.Module):
         self.mrte = _Mrte(shape)
         self.encoder2 = _Encoder(shape, shape.n_layers // 2)
         self.proj = nn.Conv1d(width, 2 * shape.inter_channels, 1)
-        quiet = torch.full((shape.inter_channels,), _FIRST_LOG_STD)
-        self.proj.bias = nn.Parameter(torch.cat([torch.zeros(shape.inter_channels), quiet]))
+        confine(self.proj, says=[*SPOKEN, *(CHANNELS + channel for channel in SPOKEN)])
+        with torch.no_grad():
+            for channel, log_std in enumerate(self.proj.bias[CHANNELS:]):  # type: ignore[index]
+                log_std.fill_(
+                    _FIRST_LOG_STD if channel in SPOKEN else _NOISE_LOG_STD if channel in NOISE else _EMPTY_LOG_STD
+                )
 
     def forward(
         self, content: Tensor, mask: Tensor, phones: Tensor, text_mask: Tensor, speaker: Tensor, dropout: float
@@ -254,116 +225,6 @@ class _Style(nn.Module):
         return self.fc(x).mean(1).unsqueeze(-1)
 
 
-class _Wn(nn.Module):
-    def __init__(self, shape: SovitsShape) -> None:
-        super().__init__()
-        width, layers = shape.flow_width, shape.flow_layers
-        self.cond_layer = nn.Conv1d(shape.gin_channels, 2 * width * layers, 1)
-        self.in_layers = nn.ModuleList(nn.Conv1d(width, 2 * width, 5, padding=2) for _ in range(layers))
-        self.res_skip_layers = nn.ModuleList(
-            nn.Conv1d(width, width if layer == layers - 1 else 2 * width, 1) for layer in range(layers)
-        )
-
-    def forward(self, x: Tensor, mask: Tensor, speaker: Tensor) -> Tensor:
-        total = torch.zeros_like(x)
-        shifts = self.cond_layer(speaker).chunk(len(self.in_layers), 1)
-        for gate, out, shift in zip(self.in_layers, self.res_skip_layers, shifts, strict=True):
-            a, b = (gate(x) + shift).chunk(2, 1)
-            y = out(torch.tanh(a) * torch.sigmoid(b))
-            if y.shape[1] == x.shape[1]:
-                total = total + y
-            else:
-                residual, skip = y.chunk(2, 1)
-                x = (x + residual) * mask
-                total = total + skip
-        return total * mask
-
-
-class _Coupling(nn.Module):
-    def __init__(self, shape: SovitsShape) -> None:
-        super().__init__()
-        half = shape.inter_channels // 2
-        self.pre = nn.Conv1d(half, shape.flow_width, 1)
-        self.enc = _Wn(shape)
-        self.post = nn.Conv1d(shape.flow_width, half, 1)
-        nn.init.zeros_(self.post.weight)
-        nn.init.zeros_(self.post.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor, mask: Tensor, speaker: Tensor) -> Tensor:
-        return self.post(self.enc(self.pre(x) * mask, mask, speaker)) * mask
-
-
-class _Flow(nn.Module):
-    """From the prior's space to the generator's, the only direction there is here."""
-
-    def __init__(self, shape: SovitsShape) -> None:
-        super().__init__()
-        self.flows = nn.ModuleDict({str(2 * index): _Coupling(shape) for index in range(shape.couplings)})
-
-    def forward(self, z: Tensor, mask: Tensor, speaker: Tensor) -> Tensor:
-        for coupling in reversed(list(self.flows.values())):
-            first, second = z.flip(1).chunk(2, 1)
-            z = torch.cat((first, second - coupling(first, mask, speaker)), 1)
-        return z
-
-
-class _Along(nn.Conv1d):
-    """Over time on (B, C, 1, T): with channels last, narrow layers take a CPU two thirds of the time."""
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the base class names it
-        weight, padding, dilation = self.weight[:, :, None], (0, *self.padding), (1, *self.dilation)
-        return F.conv2d(input, weight, self.bias, padding=padding, dilation=dilation)
-
-
-class _Longer(nn.ConvTranspose1d):
-    def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]  # noqa: A002 - no output size is ever asked
-        return F.conv_transpose2d(input, self.weight[:, :, None], self.bias, (1, *self.stride), (0, *self.padding))
-
-
-class _ResidualBlock(nn.Module):
-    def __init__(self, width: int, kernel: int, dilations: tuple[int, ...]) -> None:
-        super().__init__()
-        self.convs1 = nn.ModuleList(
-            _Along(width, width, kernel, dilation=dilation, padding=dilation * (kernel // 2)) for dilation in dilations
-        )
-        self.convs2 = nn.ModuleList(_Along(width, width, kernel, padding=kernel // 2) for _ in dilations)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, 1, T) -> (B, C, 1, T)."""
-        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
-            x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, _SLOPE)), _SLOPE))
-        return x
-
-
-class Generator(nn.Module):
-    def __init__(self, shape: SovitsShape) -> None:
-        super().__init__()
-        width = shape.upsample_initial_channel
-        self.blocks = len(shape.resblock_kernel_sizes)
-        self.conv_pre = nn.Conv1d(shape.inter_channels, width, 7, padding=3)
-        self.cond = nn.Conv1d(shape.gin_channels, width, 1)
-        self.ups = nn.ModuleList()
-        self.resblocks = nn.ModuleList()
-        for rate, kernel in zip(shape.upsample_rates, shape.upsample_kernel_sizes, strict=True):
-            self.ups.append(_Longer(width, width // 2, kernel, rate, padding=(kernel - rate) // 2))
-            width //= 2
-            for sizes in zip(shape.resblock_kernel_sizes, shape.resblock_dilation_sizes, strict=True):
-                self.resblocks.append(_ResidualBlock(width, *sizes))
-        self.conv_post = _Along(width, 1, 7, padding=3, bias=False)
-
-    def forward(self, z: Tensor, speaker: Tensor) -> Tensor:
-        """(B, C, T) -> (B, T * hop)."""
-        x = (self.conv_pre(z) + self.cond(speaker))[:, :, None].contiguous(memory_format=torch.channels_last)
-        for index, up in enumerate(self.ups):
-            x = up(F.leaky_relu(x, _SLOPE))
-            first, *others = self.resblocks[index * self.blocks : (index + 1) * self.blocks]
-            made = first(x)
-            for block in others:
-                made = made + block(x)
-            x = made / self.blocks if others else made
-        return torch.tanh(self.conv_post(F.leaky_relu(x, _LAST_SLOPE)))[:, 0, 0]
-
-
 class TrainableSovits(nn.Module):
     codebook: Tensor
 
@@ -373,7 +234,7 @@ class TrainableSovits(nn.Module):
         self.shape = shape
         self.enc_p = _Prior(shape)
         self.ref_enc = _Style(shape)
-        self.flow = _Flow(shape)
+        self.flow = Flow(shape)
         self.dec = Generator(shape)
         self.register_buffer("codebook", codebook, persistent=False)
 

@@ -36,6 +36,7 @@ def _export(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     stage = stages.add_parser("export", help="the voices as upstream's files")
     stage.add_argument("--t2s", type=Path, required=True, help="folder of stage `t2s`")
     stage.add_argument("--decoder", type=Path, required=True, help="folder of stage `decoder`")
+    stage.add_argument("--source", type=Path, required=True, help="folder of stage `source`")
     stage.add_argument("--content", type=Path, required=True, help="folder of stage `content`")
     stage.add_argument("--codebook", type=Path, required=True)
     stage.add_argument("--references", type=Path, required=True, help="folder of stage `references`")
@@ -50,6 +51,7 @@ def _run_export(options: argparse.Namespace) -> None:
     write_bundle(
         options.t2s / "t2s.pt",
         options.decoder / "decoder.pt",
+        options.source / "source.pt",
         options.content / "content.pt",
         Codebook.load(options.codebook),
         options.references,

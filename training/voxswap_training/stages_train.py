@@ -15,6 +15,7 @@ def add_stages(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     _t2s(stages)
     _acoustic(stages)
     _vocoder(stages)
+    _source(stages)
     _decoder(stages)
     _ecapa(stages)
 
@@ -77,7 +78,7 @@ def _acoustic(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 
 def _run_acoustic(options: argparse.Namespace) -> None:
-    from voxswap_training.sovits import SovitsShape
+    from voxswap_training.shape import SovitsShape
     from voxswap_training.train_acoustic import AcousticSettings, AcousticTrainer
 
     device, shape = device_of(options), SovitsShape()
@@ -96,12 +97,36 @@ def _vocoder(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def _run_vocoder(options: argparse.Namespace) -> None:
-    from voxswap_training.sovits import SovitsShape
+    from voxswap_training.shape import SovitsShape
     from voxswap_training.train_vocoder import train
 
     device, settings = device_of(options), _generator_settings(options)
     corpus = decoder_sound(options, device)
     train(*corpus, options.out, budget_of(options), settings, shape=SovitsShape(), device=device)
+
+
+def _source(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    stage = stages.add_parser("source", help="train the couplings that make a phase out of noise and pitch")
+    add_training(stage)
+    stage.add_argument("--codebook", type=Path, required=True)
+    stage.add_argument("--batch", type=int, default=16)
+    stage.add_argument("--report-every", type=int, default=100)
+    stage.set_defaults(run=_run_source)
+
+
+def _run_source(options: argparse.Namespace) -> None:
+    from voxswap_training.codes import Codebook
+    from voxswap_training.pack import Lines
+    from voxswap_training.pitch import Pitch
+    from voxswap_training.shape import SovitsShape
+    from voxswap_training.train_source import SourceSettings, SourceTrainer
+
+    device = device_of(options)
+    lines = Lines.load(options.pack / "lines.npz")
+    pitch = Pitch(lines, Codebook.load(options.codebook).medians_hz)
+    settings = SourceSettings(batch=options.batch, report_every=options.report_every, seed=options.seed)
+    dev, budget = lines.dev[: lines.spoken], budget_of(options)
+    SourceTrainer(pitch, dev, options.out, budget, settings, shape=SovitsShape(), device=device).run()
 
 
 def _decoder(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -114,7 +139,7 @@ def _decoder(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def _run_decoder(options: argparse.Namespace) -> None:
-    from voxswap_training.sovits import SovitsShape
+    from voxswap_training.shape import SovitsShape
     from voxswap_training.train_decoder import Halves, train
 
     device, settings, shape = device_of(options), _generator_settings(options), SovitsShape()

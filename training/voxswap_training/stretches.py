@@ -12,11 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from voxswap_training.channels import SPOKEN_CHANNELS
 from voxswap_training.loop import autocast
 from voxswap_training.mel_frames import MelFrames, pitch_of, with_pitch
 from voxswap_training.pack import Lines
+from voxswap_training.phases import Phases
 from voxswap_training.pitch import Pitch
 from voxswap_training.sound import Sound
+from voxswap_training.source import spoken_of, with_source
 from voxswap_training.train_acoustic import Acoustic
 from voxswap_training.utterances import FRAME_SAMPLES, Utterances
 
@@ -28,7 +31,7 @@ _SAID_AT_ONCE = 8
 @dataclass(frozen=True, slots=True)
 class Stretch:
     frames: Tensor
-    """(B, CHANNELS, frames + 2 EDGE_FRAMES)"""
+    """(B, CHANNELS, frames + 2 EDGE_FRAMES), with the phase of the sound itself."""
     speaker: Tensor
     """(B, gin, 1)"""
     samples: Tensor
@@ -45,10 +48,18 @@ class TrueStretches:
     """Frames as they are, of any row and nobody in particular; noise on them teaches the generator to forgive."""
 
     def __init__(
-        self, rows: NDArray[np.int64], sound: Sound, pitch: Pitch, mel: MelFrames, *, gin: int, noise: float
+        self,
+        rows: NDArray[np.int64],
+        sound: Sound,
+        pitch: Pitch,
+        phases: Phases,
+        mel: MelFrames,
+        *,
+        gin: int,
+        noise: float,
     ) -> None:
         """`noise`: the largest standard deviation of what is added to spectra, on their own scale."""
-        self._rows, self._sound, self._pitch, self._mel = rows, sound, pitch, mel
+        self._rows, self._sound, self._pitch, self._phases, self._mel = rows, sound, pitch, phases, mel
         self._gin, self._noise = gin, noise
 
     def draw(self, rng: np.random.Generator, count: int, frames: int) -> Stretch:
@@ -62,6 +73,7 @@ class TrueStretches:
             made = self._mel(samples, self._pitch.rows(rows, first, whole).to(device))
             noise = torch.randn_like(made) * self._noise * torch.rand(count, 1, 1, device=device)
             made = with_pitch(made + noise, pitch_of(made))
+            made = with_source(made, self._phases.rows(rows, first, whole).to(device))
         edge = EDGE_FRAMES * FRAME_SAMPLES
         nobody = torch.zeros(count, self._gin, 1, device=device)
         return Stretch(made, nobody, samples[:, edge:-edge])
@@ -71,21 +83,28 @@ class SaidStretches:
     """Frames as the acoustic half says them, each utterance once."""
 
     def __init__(
-        self, acoustic: Acoustic, utterances: Utterances, lines: Lines, sound: Sound, *, corrupted_share: float
+        self,
+        acoustic: Acoustic,
+        utterances: Utterances,
+        lines: Lines,
+        sound: Sound,
+        phases: Phases,
+        *,
+        corrupted_share: float,
     ) -> None:
         """Says all utterances: about a minute of one core for an hour of speech."""
-        self._sound, self._rows, self._odds = sound, utterances.rows, utterances.odds
+        self._sound, self._phases, self._rows, self._odds = sound, phases, utterances.rows, utterances.odds
         self._device = next(acoustic.parameters()).device
         self._counts = torch.from_numpy(2 * lines.tokens.lengths[self._rows])
         self._ends = torch.cumsum(self._counts, 0)
         shape = acoustic.decoder.shape
-        self._frames = torch.empty(int(self._ends[-1]), shape.inter_channels, dtype=torch.half)
+        self._frames = torch.empty(int(self._ends[-1]), SPOKEN_CHANNELS, dtype=torch.half)
         self._speakers = torch.empty(len(self._rows), shape.gin_channels, 1)
         for places in np.array_split(np.argsort(self._counts.numpy()), -(-len(self._rows) // _SAID_AT_ONCE)):
             batch = utterances.batch(self._rows[places])
             with torch.no_grad(), autocast(self._device):
                 z, _, speaker = acoustic(batch, corrupted_share=corrupted_share)
-            said = with_pitch(z, batch.pitch.to(z.dtype)).half().cpu()
+            said = with_pitch(spoken_of(z), batch.pitch.to(z.dtype)).half().cpu()
             self._speakers[places] = speaker.float().cpu()
             for place, row in zip(places, said, strict=True):
                 count, end = self._counts[place], self._ends[place]
@@ -101,4 +120,6 @@ class SaidStretches:
         said = (self._frames[index] * inside[..., None]).transpose(1, 2).float()
         rows = torch.from_numpy(self._rows)[places]
         samples = self._sound.rows(rows, first * FRAME_SAMPLES, frames * FRAME_SAMPLES)
-        return Stretch(*(x.to(self._device) for x in (said, self._speakers[places], samples)))
+        phases = self._phases.rows(rows, first - EDGE_FRAMES, frames + 2 * EDGE_FRAMES)
+        whole = with_source(said, phases)
+        return Stretch(*(x.to(self._device) for x in (whole, self._speakers[places], samples)))

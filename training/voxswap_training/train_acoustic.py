@@ -18,9 +18,11 @@ from voxswap_training.loop import Budget, Progress, adamw, autocast, descend, se
 from voxswap_training.mel_frames import MelFrames
 from voxswap_training.pack import Lines
 from voxswap_training.pitch import Pitch
+from voxswap_training.shape import SovitsShape
 from voxswap_training.signal import spectrum
 from voxswap_training.sound import Sound
-from voxswap_training.sovits import SovitsShape, TrainableSovits
+from voxswap_training.source import spoken_of
+from voxswap_training.sovits import TrainableSovits
 from voxswap_training.utterances import FRAME_SAMPLES, Batch, Utterances
 from voxswap_training.waveform import BETAS, CLIP
 
@@ -80,7 +82,7 @@ class Acoustic(nn.Module):
         """Mean distances of real frames from the true ones, on the scale of MelFrames: of spectra, and of pitch."""
         with torch.no_grad():
             true = self.mel(batch.samples, batch.pitch)
-        apart = ((z.float() - true).abs() * mask).sum((0, 2)) / mask.sum()
+        apart = ((spoken_of(z).float() - true).abs() * mask).sum((0, 2)) / mask.sum()
         return apart[1:-1].mean(), (apart[0] + apart[-1]) / 2
 
 

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from voxswap_training.loop import Budget
 from voxswap_training.pack import Lines
+from voxswap_training.phases import Phases
 from voxswap_training.pitch import Pitch
+from voxswap_training.shape import SovitsShape
 from voxswap_training.sound import Sound
-from voxswap_training.sovits import SovitsShape, TrainableSovits
+from voxswap_training.sovits import TrainableSovits
 from voxswap_training.stretches import SaidStretches
 from voxswap_training.train_acoustic import CORRUPTED_SHARE, FREQUENT_SHARE, Acoustic
 from voxswap_training.train_generator import GeneratorSettings, GeneratorTrainer
@@ -49,12 +51,14 @@ def train(
     if not trainer.resumed:
         acoustic.load_state_dict(_read(halves.acoustic)["network"])
         trainer.begin_from(_read(halves.vocoder))
+    phases = Phases(sound, pitch)
     train_on, held_out = (
         SaidStretches(
             acoustic,
             Utterances(lines, sound, pitch, device, dev=dev, seed=seed, frequent_share=FREQUENT_SHARE),
             lines,
             sound,
+            phases,
             corrupted_share=corrupted,
         )
         for dev, seed, corrupted in ((False, trainer.seed, CORRUPTED_SHARE), (True, 1, 0.0))

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from voxswap_training.generator import Generator
 from voxswap_training.loop import Budget, Progress, adamw, autocast, descend, set_rate
-from voxswap_training.sovits import Generator
 from voxswap_training.stretches import EDGE_FRAMES, Stretch, Stretches
 from voxswap_training.utterances import FRAME_SAMPLES
 from voxswap_training.waveform import BETAS, CLIP, Adversary, Spectra, waveform_loss
@@ -93,9 +93,9 @@ class GeneratorTrainer:
 
     @torch.no_grad()
     def measure(self, held_out: Stretch) -> Mapping[str, float]:
-        """The distance of what is made of held-out stretches, as ears hear it."""
-        log = self._spectra.mel.log
-        return {"dev_mel": (log(self._speak(held_out)) - log(held_out.samples)).abs().mean().item()}
+        """The distances of what is made of held-out stretches."""
+        found = self._spectra(self._speak(held_out), held_out.samples)
+        return {f"dev_{name}": found[name].item() for name in ("mel", "phase")}
 
     def _speak(self, stretch: Stretch) -> Tensor:
         with autocast(self._device):

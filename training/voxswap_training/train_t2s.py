@@ -1,12 +1,13 @@
 """Stage `t2s`: phones and a prompt to tokens.
 
 A row is a line, or a prompt and a line of the same voice as the server joins them: the prompt's phones before the
-line's, its tokens first, then the silence that the server adds to every reference, then the line's. Tokens that go in
-are corrupted now and then, so that a slip is not the end. The first heads of two layers are shown where in the text
-each token is: that is learnt in minutes rather than hours. Knows nothing of sound.
+line's, its tokens first, then the silence that the server adds to every reference, then the line's. Some lines are cut
+at their marks to a phrase: the corpus has whole lines only, and users do not. Tokens that go in are corrupted now and
+then, so that a slip is not the end. The first heads of two layers are shown where in the text each token is: that is
+learnt in minutes rather than hours. Knows nothing of sound.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,16 +18,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from voxswap_server.text.symbols import SYMBOLS
 from voxswap_training.loop import Budget, Progress, adamw, autocast, descend, set_rate
 from voxswap_training.pack import Lines
 from voxswap_training.t2s import T2SShape, TrainableT2S
 
 RATE: Final = 1e-3
 HEAD_WIDTH: Final = 32
+MARKS: Final = SYMBOLS["v2"].ids("!,-.?…")
 _GUIDED: Final = (1, 2)
 _PAD: Final = -1
 _PROMPTED_SHARE = 0.6
 _CORRUPTED_SHARE = 0.05
+_PHRASE_SHARE = 0.3
+"""Of the lines that have marks within."""
+_LEAD_TOKENS = 2
+"""Of silence, with which the teacher begins every line."""
 _PROMPT_SILENCE = 18
 """At most so many tokens of silence follow a prompt; the server's are 15."""
 _SMOOTHING = 0.02
@@ -68,8 +75,9 @@ class Row:
 class Rows:
     """Draws rows from lines."""
 
-    def __init__(self, lines: Lines, silence: int, *, dev: bool, seed: int) -> None:
-        self._lines, self._silence = lines, silence
+    def __init__(self, lines: Lines, silence: int, *, dev: bool, seed: int, marks: Sequence[int] = MARKS) -> None:
+        """`silence` is a token; `marks` are the phones behind which a line may be cut."""
+        self._lines, self._silence, self._marks = lines, silence, marks
         self._rng = np.random.default_rng(seed)
         chosen = np.flatnonzero(lines.dev == dev)
         self._chosen = chosen[lines.tokens.lengths[chosen] > 1]
@@ -79,16 +87,34 @@ class Rows:
         self._mates = {int(lines.voice[group[0]]): group for group in np.split(by_voice, bounds)}
 
     def draw(self) -> Row:
-        line = self._row(int(self._rng.choice(self._chosen)))
+        line, voice = self._row(int(self._rng.choice(self._chosen)))
+        line = self._phrase(line)
         if self._rng.random() >= _PROMPTED_SHARE:
-            return line[0]
-        mates = self._mates[line[1]]
-        return self._joined(self._row(int(self._rng.choice(mates)))[0], line[0])
+            return line
+        return self._joined(self._row(int(self._rng.choice(self._mates[voice])))[0], line)
 
     def _row(self, index: int) -> tuple[Row, int]:
         lines = self._lines
         row = Row(lines.phones[index], lines.tokens[index], lines.phone_at_token[index])
         return row, int(lines.voice[index])
+
+    def _phrase(self, line: Row) -> Row:
+        """Now and then a part of a line, from a mark or its beginning to a mark or its end."""
+        bounds = np.unique([0, *(np.flatnonzero(np.isin(line.phones, self._marks)) + 1), len(line.phones)])
+        if len(bounds) == 2 or self._rng.random() >= _PHRASE_SHARE:
+            return line
+        first, last = sorted(self._rng.choice(len(bounds), 2, replace=False))
+        begin, end = bounds[first], bounds[last]
+        spoken = (line.places >= begin) & (line.places < end)
+        if spoken.sum() < 2:
+            return line
+        lead = _LEAD_TOKENS if begin else 0
+        places = line.places[spoken].astype(np.int64) - begin
+        return Row(
+            line.phones[begin:end],
+            np.concatenate([np.full(lead, self._silence), line.tokens[spoken]]),
+            np.concatenate([np.zeros(lead, np.int64), places]),
+        )
 
     def _joined(self, prompt: Row, line: Row) -> Row:
         silence = int(self._rng.integers(0, _PROMPT_SILENCE + 1))

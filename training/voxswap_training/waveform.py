@@ -9,13 +9,17 @@ from torch import Tensor, nn
 from voxswap_training.discriminators import Discriminators, discriminator_loss, generator_losses
 from voxswap_training.loop import adamw, autocast, set_rate
 from voxswap_training.mel_frames import MelFrames
-from voxswap_training.signal import spectrum
+from voxswap_training.signal import complex_spectrum, magnitude
+from voxswap_training.sound import RATE_HZ
 
 BETAS = (0.8, 0.99)
 CLIP = 30.0
 """Longest gradient; usual ones have half of it."""
 _FFTS = (512, 1024, 2048)
-_MEL_WEIGHT, _STFT_WEIGHT = 10.0, 3.0
+_MEL_WEIGHT, _STFT_WEIGHT, _PHASE_WEIGHT = 10.0, 3.0, 10.0
+_PHASE_FFT = 1024
+_PHASE_HZ = 4000
+"""Harmonics below it stand in a fixed relation to the fundamental, whose phase the generator is told."""
 
 
 class Spectra(nn.Module):
@@ -26,14 +30,20 @@ class Spectra(nn.Module):
         self.mel = MelFrames()
         self.windows = nn.ParameterList([nn.Parameter(torch.hann_window(fft), requires_grad=False) for fft in _FFTS])
 
-    def forward(self, made: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
-        """Multi-resolution STFT distance (Yamamoto et al. 2020) and mel distance of slices (B, n)."""
-        stft = made.new_zeros(())
+    def forward(self, made: Tensor, true: Tensor) -> dict[str, Tensor]:
+        """Of slices (B, n): mel, multi-resolution STFT (Yamamoto et al. 2020), and spectra with their phases."""
+        stft = phase = made.new_zeros(())
         for fft, window in zip(_FFTS, self.windows, strict=True):
-            a, b = (spectrum(x, fft, fft // 4, fft, window) for x in (made, true))
+            made_, true_ = (complex_spectrum(x, fft, fft // 4, fft, window) for x in (made, true))
+            a, b = magnitude(made_), magnitude(true_)
             stft = stft + (a.clamp_min(1e-4).log() - b.clamp_min(1e-4).log()).abs().mean()
             stft = stft + torch.linalg.vector_norm(a - b) / torch.linalg.vector_norm(b).clamp_min(1e-3)
-        return stft / len(_FFTS), (self.mel.log(made) - self.mel.log(true)).abs().mean()
+            if fft == _PHASE_FFT:
+                low = slice(0, fft * _PHASE_HZ // RATE_HZ)
+                apart = magnitude(made_[:, low] - true_[:, low])
+                phase = torch.linalg.vector_norm(apart) / torch.linalg.vector_norm(b[:, low]).clamp_min(1e-3)
+        mel = (self.mel.log(made) - self.mel.log(true)).abs().mean()
+        return {"mel": mel, "stft": stft / len(_FFTS), "phase": phase}
 
 
 class Adversary:
@@ -67,8 +77,8 @@ def waveform_loss(
     made: Tensor, true: Tensor, spectra: Spectra, adversary: Adversary | None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """What the generator shall make small for slices (B, n), and its parts by name."""
-    stft, mel = spectra(made, true)
-    loss, found = mel * _MEL_WEIGHT + stft * _STFT_WEIGHT, {"mel": mel, "stft": stft}
+    found = spectra(made, true)
+    loss = _MEL_WEIGHT * found["mel"] + _STFT_WEIGHT * found["stft"] + _PHASE_WEIGHT * found["phase"]
     if adversary is not None:
         found |= adversary.judge(made, true)
         loss = loss + found["passing"] + 2 * len(adversary.judges.judges) * found["matching"]
