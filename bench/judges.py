@@ -63,7 +63,8 @@ class Ge2e(nn.Module):
     def _bank(self) -> Tensor:
         from torchaudio.functional import melscale_fbanks  # noqa: PLC0415 - the server's package must mend it first
 
-        return melscale_fbanks(201, 0, RATE_HZ / 2, 40, RATE_HZ, norm="slaney", mel_scale="slaney")
+        bank: Tensor = melscale_fbanks(201, 0, RATE_HZ / 2, 40, RATE_HZ, norm="slaney", mel_scale="slaney")
+        return bank
 
     @torch.no_grad()
     def embedding(self, samples: Samples) -> NDArray[np.float32]:

@@ -19,8 +19,11 @@ from playwright.async_api import Page, async_playwright
 
 from voxswap_server.app import running
 from voxswap_server.demo.tiny import build_tiny_store
+from voxswap_server.http.panel.config import PanelConfig
+from voxswap_server.http.server import HttpConfig
 from voxswap_server.logs import LogConfig, configure
-from voxswap_server.settings import Settings
+from voxswap_server.rpc.server import RpcConfig
+from voxswap_server.settings import MetricsConfig, Settings
 
 TINY = {"amber": ("v2", 1), "slate": ("v2", 2), "coral": ("v2Pro", 3), "onyx": ("v2ProPlus", 4)}
 LINE = "Good evening to all of you. Here is the news of the day, and after that the weather."
@@ -109,9 +112,9 @@ async def cut(page: Page, voices: Sequence[str], times: int) -> list[float]:
 async def run(store: Path, voices: Sequence[str], cuts: int, chromium: str) -> None:
     settings = Settings(
         store=store,
-        rpc={"address": "127.0.0.1:0"},
-        metrics={"port": 0},
-        http={"port": 0, "panel": {"duplicate_s": 0, "sample_rate_hz": RATE_HZ}},
+        rpc=RpcConfig(address="127.0.0.1:0"),
+        metrics=MetricsConfig(port=0),
+        http=HttpConfig(port=0, panel=PanelConfig(duplicate_s=0, sample_rate_hz=RATE_HZ)),
     )
     async with running(settings) as server, async_playwright() as driver:
         voices = voices or [voice.voice_id for voice in await server.engine.library.list_voices()]

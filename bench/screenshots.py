@@ -14,7 +14,10 @@ from playwright.async_api import Browser, async_playwright
 
 from voxswap_server.app import running
 from voxswap_server.demo.tiny import build_tiny_store
-from voxswap_server.settings import Settings
+from voxswap_server.http.panel.config import PanelConfig
+from voxswap_server.http.server import HttpConfig
+from voxswap_server.rpc.server import RpcConfig
+from voxswap_server.settings import MetricsConfig, Settings
 
 VOICES = {"amber": ("v2", 1), "slate": ("v2", 2), "coral": ("v2Pro", 3), "onyx": ("v2ProPlus", 4)}
 PATIENCE_MS = 60_000
@@ -51,14 +54,14 @@ async def main(to: Path, chromium: str) -> None:
         build_tiny_store(Path(folder), VOICES)
         settings = Settings(
             store=Path(folder),
-            rpc={"address": "127.0.0.1:0"},
-            metrics={"port": 0},
-            http={"port": 0, "panel": {"default_voice": "amber"}},
+            rpc=RpcConfig(address="127.0.0.1:0"),
+            metrics=MetricsConfig(port=0),
+            http=HttpConfig(port=0, panel=PanelConfig(default_voice="amber")),
         )
         async with running(settings) as server, async_playwright() as driver:
             browser = await driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             for scheme in ("light", "dark"):
-                await picture(browser, server.http.url, scheme, to)
+                await picture(browser, server.http.url if server.http else "", scheme, to)
             await browser.close()
 
 
