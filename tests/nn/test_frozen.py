@@ -36,15 +36,14 @@ class Kept(FrozenLatents):
         self.before: list[Tensor] = []
         self.behind: list[Tensor] = []
 
-    def _freeze(self, run: Tensor, *, final: bool) -> Tensor:
+    def freeze(self, run: Tensor, *, final: bool) -> None:
         before = self.frozen
-        ahead = super()._freeze(run, final=final)
+        super().freeze(run, final=final)
         if self.frozen > before:
             self.before.append(self._prior[..., -(self.frozen - before) :])
-        return ahead
 
-    def _flow(self, ahead: Tensor, *, final: bool) -> Tensor:
-        new = super()._flow(ahead, final=final)
+    def _flow(self) -> Tensor:
+        new = super()._flow()
         self.behind.append(new)
         return new
 
@@ -60,15 +59,23 @@ def kept_stream(
     return stream, stream.latents
 
 
-def pushed(stream: VitsStream, tokens: Tensor, counts: Sequence[int], pieces: Sequence[int] = ()) -> Tensor:
-    """Samples of all pushes: first so many tokens, then so many more; the last push has them all."""
+def pushed(
+    stream: VitsStream, tokens: Tensor, counts: Sequence[int], pieces: Sequence[int] = (), silent: Sequence[bool] = ()
+) -> Tensor:
+    """Samples of all pushes: first so many tokens, then so many more; the last push has them all.
+
+    After the `silent` ones nothing is asked for.
+    """
     parts, known = [], 0
-    for count in counts:
+    for place, count in enumerate(counts):
         known += count
         if known >= len(tokens):
             break
-        parts += stream.push(tokens[:known], final=False, piece_tokens=pieces)
-    parts += stream.push(tokens, final=True, piece_tokens=pieces)
+        stream.push(tokens[:known], final=False)
+        if not (silent and silent[place % len(silent)]):
+            parts += stream.speak(pieces)
+    stream.push(tokens, final=True)
+    parts += stream.speak(pieces)
     return torch.cat(parts)
 
 
@@ -85,15 +92,26 @@ chunkings = st.lists(st.integers(1, 25), max_size=8)
 lengths = st.integers(1, 70)
 aheads = st.sampled_from((None, 0, 3, 16))
 speeds = st.sampled_from((1.0, 1.0, 0.5, 1.3, 2.0))
+silences = st.lists(st.booleans(), max_size=3)
+"""Which pushes are not followed by speech."""
 
 
 @pytest.mark.parametrize("version", VITS_VERSIONS)
-@given(count=lengths, counts=chunkings, pieces=st.lists(st.integers(1, 9), max_size=3), speed=speeds, ahead=aheads)
+@given(
+    count=lengths,
+    counts=chunkings,
+    pieces=st.lists(st.integers(1, 9), max_size=3),
+    silent=silences,
+    speed=speeds,
+    ahead=aheads,
+)
 @settings(max_examples=25)
 @torch.inference_mode()
-def test_the_joined_stream_is_one_decode_of_the_frozen_latents(version, count, counts, pieces, speed, ahead) -> None:
+def test_the_joined_stream_is_one_decode_of_the_frozen_latents(
+    version, count, counts, pieces, silent, speed, ahead
+) -> None:
     stream, kept = kept_stream(version, speed=speed, ahead=ahead)
-    samples = pushed(stream, tokens_of(count, count), counts, pieces)
+    samples = pushed(stream, tokens_of(count, count), counts, pieces, silent)
     frames = 2 * count if speed == 1 else int(2 * count / speed) + 1
     assert samples.shape == (frames * network(version).samples_per_frame,)
     assert_close(samples, network(version).generate(torch.cat(kept.behind, -1), stream._speaker))
@@ -128,8 +146,8 @@ def test_one_push_of_everything_is_the_decode_of_an_exact_request() -> None:
 def test_which_tokens_were_known_when_a_frame_was_frozen_is_heard_and_nothing_else_is() -> None:
     tokens = tokens_of(60, 2)
     early, late = (pushed(kept_stream("v2")[0], tokens, counts) for counts in ([20, 20], [30]))
-    again = pushed(kept_stream("v2")[0], tokens, [20, 20], [3])
-    assert_close(again, early)
+    for again in ({"pieces": [3]}, {"silent": [True, False]}, {"silent": [True]}):
+        assert_close(pushed(kept_stream("v2")[0], tokens, [20, 20], **again), early)
     assert (early - late).abs().max() > 1e-4
 
 
@@ -140,8 +158,10 @@ def test_as_much_is_heard_as_the_delay_says() -> None:
     per_token = 2 * network("v2").samples_per_frame
     delay = ceil((8 + network("v2").flow_reach // 2 + network("v2").generator_reach) / 2)
     assert stream.delay_tokens == delay
-    assert sum(map(len, stream.push(tokens[:delay], final=False))) < per_token
-    assert sum(map(len, stream.push(tokens[: delay + 9], final=False))) >= 8 * per_token
+    stream.push(tokens[:delay], final=False)
+    assert sum(map(len, stream.speak())) < per_token
+    stream.push(tokens[: delay + 9], final=False)
+    assert sum(map(len, stream.speak())) >= 8 * per_token
 
 
 @torch.inference_mode()
@@ -149,7 +169,8 @@ def test_what_is_held_in_memory_does_not_grow() -> None:
     stream, kept = kept_stream("v2")
     tokens, sizes = tokens_of(300, 5), set()
     for known in range(40, 300, 20):
-        list(stream.push(tokens[:known], final=False))
+        stream.push(tokens[:known], final=False)
+        list(stream.speak())
         sizes.add((kept._prior.shape[-1], kept._behind.shape[-1], kept._held.shape[-1]))
     assert len(sizes) == 1
 

@@ -55,6 +55,16 @@ class TokenFeed:
         self.end()
 
     @property
+    def ended(self) -> bool:
+        """All tokens are there, and none was lost to a failure."""
+        return self._ended and self._error is None
+
+    @property
+    def grows(self) -> bool:
+        """More tokens may come."""
+        return not self._ended
+
+    @property
     def later_s(self) -> float:
         """How much later than audio that is wanted now the next token is wanted."""
         own = self.unheard_s if len(self.tokens) >= self._wanted else 0.0

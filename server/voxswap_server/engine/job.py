@@ -38,6 +38,9 @@ class DeviceCall:
     """Positions it brings to a batch."""
     later_s: float = 0.0
     """Seconds of this request's audio that are on their way already: so much later than theirs is this work wanted."""
+    growing_s: Callable[[], float] | None = None
+    """By how many seconds it is wanted later where it may be put off, for what is there by then is done at once and
+    costs less in all; 0 once it does not grow any more. None: it never does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +229,8 @@ class Job:
     timeline: Timeline = field(default_factory=Timeline)
     """When it was in which stage."""
     first_audio_s: float | None = None
+    dry_s: float | None = None
+    """When a listener who began with the first audio has played all that was sent; waits in mid-stream are in it."""
     sent_samples: int = 0
 
     @property

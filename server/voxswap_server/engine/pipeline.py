@@ -4,7 +4,7 @@ Knows nothing of threads, of scheduling, of other utterances or of gRPC: it yiel
 sent their results. All state lives in the local variables of these generators and in the feed between them.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, repeat
@@ -19,8 +19,10 @@ from voxswap_server.engine.job import DeviceCall, Emit, Work
 from voxswap_server.engine.prompts import EncodedPrompt
 from voxswap_server.engine.text_encoder import EncodedText
 from voxswap_server.engine.voice import Voice
+from voxswap_server.nn.decoder import TokenStream
 from voxswap_server.nn.noise import NoiseSource
 from voxswap_server.nn.sampling import SamplerState, Sampling, draw, token_limit
+from voxswap_server.nn.specs import TOKEN_RATE_HZ
 from voxswap_server.nn.t2s import KVCache, PrefillRow
 from voxswap_server.nn.t2s_backends import TokenModel
 
@@ -130,7 +132,7 @@ def waveform(
         noise,
         speed=params.speed,
         steps=params.sample_steps,
-        piece_tokens=PIECE_TOKENS,
+        piece_tokens=PIECE_TOKENS if params.live else PIECE_TOKENS[-1:],
     )
     return (yield from _made(pieces))
 
@@ -140,7 +142,8 @@ def streamed_waveform(
 ) -> Generator[Work, Any, int]:
     """Decodes one utterance while its tokens are being drawn, emitting audio as it is ready; returns its samples.
 
-    What is decoded when follows from numbers of tokens alone, so the same tokens are the same audio under any load.
+    What the prior is told when follows from numbers of tokens alone, so the same tokens are the same audio under any
+    load; how much of it is made at once may depend on the load.
     Where the version cannot, or the request wants it exact, all tokens come first.
 
     Raises:
@@ -155,16 +158,50 @@ def streamed_waveform(
         yield from feed.until(float("inf"))
         tokens = torch.tensor(feed.tokens, dtype=torch.long)
         return (yield from waveform(voice, prompt, feed.text, tokens, params, noise))
-    samples = 0
-    for known in _chunk_ends(stream.delay_tokens):
-        more = yield from feed.until(known)
-        count = known if more else len(feed.tokens)
-        tokens = torch.tensor(feed.tokens[:count], dtype=torch.long)
-        samples += yield from _made(stream.push(tokens, final=not more, piece_tokens=PIECE_TOKENS[-1:]))
-        feed.heard = max(0, count - stream.delay_tokens)
-        if not more:
-            break
+    chunks, samples = Chunks(stream, feed), 0
+    while not chunks.final:
+        yield from feed.until(chunks.end)
+        samples += yield from _made(chunks.pieces(first=not samples), chunks.growing_s)
+        feed.heard = chunks.heard
     return samples
+
+
+class Chunks:
+    """What a stream says of a feed, chunk after chunk."""
+
+    def __init__(self, stream: TokenStream, feed: TokenFeed) -> None:
+        self._stream = stream
+        self._feed = feed
+        self._ends = _chunk_ends(stream.delay_tokens)
+        self.end = next(self._ends)
+        """Tokens after which the next chunk is decoded."""
+        self.final = False
+        """There is none."""
+        self.heard = 0
+        """Tokens that were spoken, once the pieces are through."""
+
+    @property
+    def _known(self) -> bool:
+        return len(self._feed.tokens) >= self.end
+
+    def pieces(self, *, first: bool) -> Iterator[Tensor]:
+        """All chunks that are there when the device begins with them; of the first ones only one: somebody waits."""
+        while not self.final and (self._known or self._feed.ended):
+            self.final = not self._known
+            tokens = self._feed.tokens if self.final else self._feed.tokens[: self.end]
+            self._stream.push(torch.tensor(tokens, dtype=torch.long), final=self.final)
+            self.heard = len(tokens) - (0 if self.final else self._stream.delay_tokens)
+            if not self.final:
+                self.end = next(self._ends)
+            if first:
+                break
+        yield from self._stream.speak(PIECE_TOKENS[-1:])
+
+    def growing_s(self) -> float:
+        """As of `DeviceCall`: a token more than the tokens that make it grow, until it fills a piece."""
+        waiting = len(self._feed.tokens) - self._stream.delay_tokens - self._feed.heard
+        full = waiting >= PIECE_TOKENS[-1] or not self._feed.grows
+        return 0.0 if full else self._feed.unheard_s + 1 / TOKEN_RATE_HZ
 
 
 def _chunk_ends(delay_tokens: int) -> Iterator[int]:
@@ -175,10 +212,16 @@ def _chunk_ends(delay_tokens: int) -> Iterator[int]:
         yield known
 
 
-def _made(pieces: Iterator[Tensor]) -> Generator[Work, Any, int]:
-    """Emits pieces, each made by a device call of its own; returns how many samples they had."""
+def _made(pieces: Iterator[Tensor], growing_s: Callable[[], float] | None = None) -> Generator[Work, Any, int]:
+    """Emits pieces, each made by a device call of its own; returns how many samples they had.
+
+    Args:
+        pieces: made as they are asked for.
+        growing_s: as of `DeviceCall`, before the first piece is begun.
+    """
     samples = 0
-    while (piece := (yield DeviceCall("decode", _next_piece, pieces))) is not None:
+    while (piece := (yield DeviceCall("decode", _next_piece, pieces, growing_s=growing_s))) is not None:
+        growing_s = None
         samples += piece.size
         if piece.size:  # a step of the work may have made none yet
             yield Emit(piece)

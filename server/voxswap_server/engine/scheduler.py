@@ -7,7 +7,7 @@ The rule is earliest deadline first. A job's deadline is the moment at which its
 which nobody listens, as if its listener began much later. All are absolute readings of one clock, so a job that waits
 grows more urgent by itself and nothing starves. Work for audio that comes behind other audio of the same job is wanted
 so much later. Whoever shares the most urgent work's batch key rides along, most urgent first: the weights are read once
-for all of them.
+for all of them. Work that grows while it waits, and is cheaper in all when it is done at once, is put off in company.
 """
 
 from collections.abc import Hashable, Sequence
@@ -67,6 +67,25 @@ class Patience:
     """Before a new stream outranks streams that still have audio ahead."""
     batch_s: float = 10.0
     """Before a job to which nobody listens is treated as one that should be playing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PuttingOff:
+    """When work may grow although somebody listens: what it saves is everybody's, what it costs is that listener's."""
+
+    comfort_s: float = 1.0
+    """Of audio that the listener still has."""
+    lost_s: float = 0.5
+    """After so long a silence it is better to go on a little later, and for longer."""
+
+    def allowed(self, *, dry_s: float | None, now_s: float) -> bool:
+        """Whether it is right now.
+
+        Args:
+            dry_s: reading of the clock when the listener has played everything; None before the first audio.
+            now_s: reading of the clock.
+        """
+        return dry_s is not None and not -self.lost_s < dry_s - now_s < self.comfort_s
 
 
 def deadline_of(

@@ -93,8 +93,10 @@ class Strands:
         if isinstance(work, Tell):
             job.outbox.put(work.note)
             return None
+        now_s = self._clock()
         if job.first_audio_s is None:
-            job.first_audio_s = self._clock()
+            job.first_audio_s = now_s
+        job.dry_s = max(now_s, job.dry_s or now_s) + work.samples.size / job.rate_hz
         job.sent_samples += work.samples.size
         job.outbox.put(work.samples)
         return None

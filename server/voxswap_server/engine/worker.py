@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from voxswap_server.engine.job import DeviceCall, Job, Outbox, Routine, Strand
-from voxswap_server.engine.scheduler import Candidate, Patience, SchedulerConfig, deadline_of, pick
+from voxswap_server.engine.scheduler import Candidate, Patience, PuttingOff, SchedulerConfig, deadline_of, pick
 from voxswap_server.engine.strands import Strands
 from voxswap_server.errors import Cancelled, DeadlineExceeded, Draining, VoxswapError
+
+_PUTTING_OFF: Final = PuttingOff()
 
 
 class WorkerMetrics(Protocol):
@@ -174,10 +176,11 @@ class Worker:
         return bool(chosen)
 
     def _candidates(self) -> list[Candidate]:
-        found = []
-        for job in self._strands.jobs.values():
-            if job.outbox.ahead_s >= self._config.max_ahead_s:
-                continue
+        found, now_s = [], self._clock()
+        ready = [job for job in self._strands.jobs.values() if job.outbox.ahead_s < self._config.max_ahead_s]
+        company = sum(any(isinstance(strand.pending, DeviceCall) for strand in job.strands) for job in ready) > 1
+        for job in ready:
+            patient = company and _PUTTING_OFF.allowed(dry_s=job.dry_s, now_s=now_s)
             deadline_s = deadline_of(
                 accepted_s=job.accepted_s,
                 first_audio_s=job.first_audio_s,
@@ -188,7 +191,8 @@ class Worker:
             for strand in job.strands:
                 call = strand.pending
                 if isinstance(call, DeviceCall):
-                    found.append(Candidate(strand.number, deadline_s + call.later_s, call.batch_key, call.cost))
+                    later_s = call.later_s + (call.growing_s() if patient and call.growing_s else 0.0)
+                    found.append(Candidate(strand.number, deadline_s + later_s, call.batch_key, call.cost))
         return found
 
     def _call(self, strands: list[Strand]) -> None:

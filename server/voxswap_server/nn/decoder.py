@@ -57,14 +57,23 @@ class TokenStream(Protocol):
         """How many tokens must be known beyond those that are heard, before the end is known."""
         ...
 
-    def push(self, tokens: Tensor, *, final: bool, piece_tokens: Sequence[int] = ()) -> Iterator[Tensor]:
-        """Yields what can now be said for certain, each piece (samples,) float32 in -1..1; exhaust it.
+    def push(self, tokens: Tensor, *, final: bool) -> None:
+        """Makes up its mind about as many frames as can now be certain: the smaller part of the work.
 
-        Which numbers of tokens are pushed is part of what is heard, how they are cut into pieces is not.
+        Which numbers of tokens are pushed is part of what is heard.
 
         Args:
             tokens: (T,) all tokens so far, at least one.
             final: these are all.
+        """
+        ...
+
+    def speak(self, piece_tokens: Sequence[int] = ()) -> Iterator[Tensor]:
+        """Yields what is certain and was not said yet, each piece (samples,) float32 in -1..1; exhaust it.
+
+        After which pushes that is, and how it is cut, is no part of what is heard: what is said at once costs less.
+
+        Args:
             piece_tokens: as of `Decoder.synthesize`.
         """
         ...

@@ -4,7 +4,8 @@ The prior sees all tokens at once, so what it says of a frame changes with every
 when it is first spoken for: later runs of the prior begin behind it, faded in over a few frames while they are still
 latent. Of the frames behind the flow, too, each is computed once and kept. From there on nothing is approximate: the
 generator gets its whole reach on either side and is cut exactly, so the joined samples are those of one pass over the
-frozen frames, however they were cut. Only the last few frames are held in memory. Knows nothing of tokens.
+frozen frames, however they were cut, and whenever they are asked for. Frames are held in memory until they were spoken,
+and the last few a little longer. Knows nothing of tokens.
 """
 
 from collections.abc import Iterator, Sequence
@@ -57,6 +58,7 @@ class FrozenLatents:
         """Frozen frames before the flow, as far back as the flow reaches."""
         self._held: Tensor = nothing
         """What the last run said of the frames behind them."""
+        self._final = False
         self._behind: Tensor = nothing
         """Frames behind the flow, as far back as the generator reaches."""
 
@@ -65,25 +67,27 @@ class FrozenLatents:
         """How many frames must be known beyond those that are heard, before the end is known."""
         return self._hold + self._flow_ahead + self._decoder.generator_reach
 
-    def push(self, run: Tensor, *, final: bool, sizes: Sequence[int] = ()) -> Iterator[Tensor]:
-        """Takes what the prior says now of all frames that are not frozen, (1, C, F), and yields samples (n,).
+    def speak(self, sizes: Sequence[int] = ()) -> Iterator[Tensor]:
+        """Yields the samples (n,) of what is frozen and was not spoken yet.
 
         Args:
-            run: frames from `frozen` on; of the noise of their own places.
-            final: there will be no more.
             sizes: frames of each piece, as `spans` takes them.
         """
-        ahead = self._freeze(run, final=final)
-        self._behind = _joined(self._behind, self._flow(ahead, final=final))
+        self._behind = _joined(self._behind, self._flow())
         start = self._spoken
-        self._spoken = self._flowed if final else max(start, self._flowed - self._decoder.generator_reach)
+        self._spoken = self._flowed if self._final else max(start, self._flowed - self._decoder.generator_reach)
         behind, first = self._behind, self._flowed - self._behind.shape[-1]
         self._behind = behind[..., max(0, self._spoken - self._decoder.generator_reach - first) :]
         for begin, end in spans(self._spoken - start, sizes):
             yield generate_span(self._decoder, behind, self._speaker, start + begin - first, start + end - first)
 
-    def _freeze(self, run: Tensor, *, final: bool) -> Tensor:
-        """Keeps what is certain of a run, and returns the rest of it."""
+    def freeze(self, run: Tensor, *, final: bool) -> None:
+        """Keeps what is certain of what the prior says now of all frames that are not frozen.
+
+        Args:
+            run: (1, C, F) from `frozen` on; of the noise of their own places.
+            final: there will be no more.
+        """
         width = min(self._fade, self._held.shape[-1], run.shape[-1])
         if width:
             share = torch.arange(1, width + 1, device=run.device) / (width + 1)
@@ -93,15 +97,14 @@ class FrozenLatents:
         known = run.shape[-1] if final else max(0, run.shape[-1] - self._hold)
         self._prior = _joined(self._prior, run[..., :known])
         self.frozen += known
-        ahead = run[..., known:]
-        self._held = ahead[..., : self._fade]
-        return ahead
+        self._held = run[..., known:]
+        self._final = final
 
-    def _flow(self, ahead: Tensor, *, final: bool) -> Tensor:
+    def _flow(self) -> Tensor:
         """Frames behind the flow that may now be had: (1, C, n)."""
         start = self._flowed
-        self._flowed = self.frozen if final else max(start, self.frozen - self._flow_ahead)
-        window, first = _joined(self._prior, ahead), self.frozen - self._prior.shape[-1]
+        self._flowed = self.frozen if self._final else max(start, self.frozen - self._flow_ahead)
+        window, first = _joined(self._prior, self._held), self.frozen - self._prior.shape[-1]
         new = window[..., :0]
         if self._flowed > start:
             new = flow_span(self._decoder, window, self._speaker, start - first, self._flowed - first)

@@ -252,16 +252,19 @@ class VitsStream:
     def delay_tokens(self) -> int:
         return ceil(self.latents.delay_frames * self._speed / FRAMES_PER_TOKEN)
 
-    def push(self, tokens: Tensor, *, final: bool, piece_tokens: Sequence[int] = ()) -> Iterator[Tensor]:
+    def push(self, tokens: Tensor, *, final: bool) -> None:
         """As `TokenStream.push`."""
         prior, codebook, first = self._decoder.prior, self._decoder.codebook, self.latents.frozen
         if self._text is None:
             self._text = prior.text(self._phones.to(codebook.device)[None])
         hidden = prior.joined(codebook[tokens.to(codebook.device)][None], self._text, self._speaker)
         mean, log_std = prior.moments(stretched(hidden, self._speed)[:, first:])
-        run = self._decoder.latent(mean, log_std, self._noise.latent(mean.shape[1], first, mean.shape[2]))
-        sizes = [max(1, int(FRAMES_PER_TOKEN * size / self._speed)) for size in piece_tokens]
-        yield from self.latents.push(run, final=final, sizes=sizes)
+        noise = self._noise.latent(mean.shape[1], first, mean.shape[2])
+        self.latents.freeze(self._decoder.latent(mean, log_std, noise), final=final)
+
+    def speak(self, piece_tokens: Sequence[int] = ()) -> Iterator[Tensor]:
+        """As `TokenStream.speak`."""
+        return self.latents.speak([max(1, int(FRAMES_PER_TOKEN * size / self._speed)) for size in piece_tokens])
 
 
 def _vector(reference: ReferenceFeatures) -> Tensor:

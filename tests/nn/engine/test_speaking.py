@@ -1,6 +1,7 @@
 """A request as a routine, on a voice whose tokens are written down: what is decoded when, in which order, and retries."""
 
 from itertools import accumulate, pairwise
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -21,8 +22,9 @@ from tests.fixtures.scripted import (
     taking_turns,
 )
 from voxswap_server.engine.faults import COLLAPSE_TOKENS
+from voxswap_server.engine.feed import TokenFeed
 from voxswap_server.engine.job import UtteranceRetried, UtteranceSpoken
-from voxswap_server.engine.pipeline import CHUNK_TOKENS
+from voxswap_server.engine.pipeline import CHUNK_TOKENS, PIECE_TOKENS, Chunks
 from voxswap_server.engine.speaking import LookAhead, SpeechLine, speak
 from voxswap_server.errors import DegenerateAudio
 
@@ -59,6 +61,57 @@ def test_a_chunk_of_a_long_utterance_is_a_quarter_of_what_there_is() -> None:
     grown = [after - before for before, after in pairwise(ends[len(CHUNK_TOKENS) - 1 :])]
     assert len(grown) > 5
     assert grown == [max(50, before // 4) for before in ends[len(CHUNK_TOKENS) - 1 : -1]]
+
+
+def test_chunks_that_came_meanwhile_are_spoken_at_once_but_the_first_is_not_kept_waiting() -> None:
+    class Wary(Device):
+        """Decodes only what it must, and keeps what each decoding call was told before."""
+
+        pushed: ClassVar[list[int]] = []
+
+        def _step(self, strand, waits) -> None:
+            before = len(self.calls)
+            super()._step(strand, waits)
+            if self.calls[before:] == ["decode"]:
+                self.pushed.append(len(decoder.pushes))
+
+    tokens, decoder = speech(ENDS[4] + 3), ScriptedDecoder()
+    voice = scripted_voice({1: [tokens]}, decoder)
+    device = Wary(lambda ready: ready - 1)  # the strand of tokens, as long as there is one
+    device.run(speak(voice, params(), no_prompt(), iter([line(1)]), LookAhead()))
+    assert said(device) == tokens
+    assert decoder.pushes == [*((end, False) for end in ENDS[:5]), (len(tokens), True)]
+    assert sorted(set(device.pushed)) == [1, 6], "the first chunk by itself, then all that there is"
+
+
+@pytest.mark.parametrize(
+    ("heard", "known", "ended", "grows"),
+    [(0, 30, False, True), (0, 43, False, True), (0, 44, False, False), (0, 30, True, False), (20, 60, False, True)],
+)
+def test_a_stream_grows_until_it_fills_a_piece_or_ends(heard: int, known: int, ended: bool, grows: bool) -> None:
+    feed = TokenFeed()
+    for token in range(known):
+        feed.put(token)
+    feed.heard = heard
+    if ended:
+        feed.end()
+    stream = ScriptedDecoder().stream(None, None, None)
+    assert stream is not None
+    growing_s = Chunks(stream, feed).growing_s()
+    assert growing_s == pytest.approx((known - heard + 1) / 25 if grows else 0.0), "just behind the tokens"
+
+
+def test_nobody_waits_for_the_first_pieces_of_an_answer_that_is_sent_as_a_whole() -> None:
+    sizes = []
+
+    class Noting(ScriptedDecoder):
+        def synthesize(self, tokens, phones, *rest, piece_tokens, **others):
+            sizes.append(tuple(piece_tokens))
+            return super().synthesize(tokens, phones, *rest, **others)
+
+    for live in (True, False):
+        spoken({1: [speech(60)]}, Noting(), [1], exact=True, live=live)
+    assert sizes == [PIECE_TOKENS, PIECE_TOKENS[-1:]]
 
 
 @settings(max_examples=20)

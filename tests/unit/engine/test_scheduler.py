@@ -4,10 +4,11 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import count, cycle
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxswap_server.engine.scheduler import Candidate, Patience, SchedulerConfig, deadline_of, pick
+from voxswap_server.engine.scheduler import Candidate, Patience, PuttingOff, SchedulerConfig, deadline_of, pick
 
 CONFIG = SchedulerConfig(max_step_rows=4, max_prefill_tokens=100)
 
@@ -93,6 +94,19 @@ def test_a_job_nobody_listens_to_gives_way_until_its_patience_ends() -> None:
     later = deadline_of(accepted_s=11.8, first_audio_s=None, sent_audio_s=0.0)
     assert batch == 12.0
     assert stream < batch < later
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "allowed"), [(5.0, True), (1.0, True), (0.9, False), (0.0, False), (-0.4, False), (-0.5, True)]
+)
+def test_growing_work_is_put_off_for_listeners_who_have_enough_or_lost_the_thread(
+    ahead_s: float, allowed: bool
+) -> None:
+    assert PuttingOff(comfort_s=1.0, lost_s=0.5).allowed(dry_s=100.0 + ahead_s, now_s=100.0) is allowed
+
+
+def test_nothing_is_put_off_before_the_first_audio() -> None:
+    assert not PuttingOff().allowed(dry_s=None, now_s=100.0)
 
 
 @dataclass

@@ -393,6 +393,47 @@ async def test_work_that_is_wanted_later_waits_for_work_that_is_wanted_now(make:
     assert order == ["now"] * 3 + ["ahead"] * 2
 
 
+@pytest.mark.parametrize(
+    ("sent_s", "company", "grows", "wanted"),
+    [
+        (2.0, True, True, ["other", "other", "growing"]),
+        (2.0, True, False, ["growing", "other", "other"]),
+        (2.0, False, True, ["growing"]),
+        (0.5, True, True, ["growing", "other", "other"]),
+        (0.0, True, True, ["growing", "other", "other"]),
+    ],
+)
+async def test_growing_work_is_put_off_in_company_while_nobody_runs_dry(
+    make: Callable[..., Bench], sent_s: float, company: bool, grows: bool, wanted: list[str]
+) -> None:
+    order: list[str] = []
+    begun: Future[None] = Future()
+
+    def note(names: list[Any]) -> list[Any]:
+        order.extend(names)
+        return names
+
+    def growing() -> Routine:
+        if sent_s:
+            yield tone(1.0, int(sent_s * RATE_HZ))
+        yield Await(begun)
+        yield DeviceCall("decode", note, "growing", growing_s=lambda: 9.0 if grows else 0.0)
+
+    def other() -> Routine:
+        yield Emit(np.zeros(int(sent_s * RATE_HZ) + RATE_HZ, np.float32))
+        begun.set_result(None)  # the other one is there already, and goes on when this one has work too
+        for _ in range(2):
+            yield DeviceCall("t2s", note, "other")
+
+    bench = make(clock=lambda: 7.0)
+    outboxes = [bench.submit(routine())[1] for routine in ((growing, other) if company else (growing,))]
+    if not company:
+        begun.set_result(None)
+    for outbox in outboxes:
+        await heard(outbox)
+    assert order == wanted
+
+
 async def test_a_job_is_booked_its_share_of_the_device(make: Callable[..., Bench]) -> None:
     ticks = itertools.count()
     bench = make(clock=lambda: float(next(ticks)))
