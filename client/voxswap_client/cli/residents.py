@@ -97,17 +97,16 @@ def stats(as_json: Json = False, server: Server = HERE) -> None:
 def _table(found: Sequence[Resident]) -> Table | str:
     if not found:
         return "no voices in memory"
-    table = Table("voice", "tier", "state", "own", "shared", "leases", "pinned", "idle", "loads", "load", box=None)
+    table = Table("voice", "tier", "state", "own", "shared", "leases", "idle", "loads", "load", box=None)
     table.columns[0].overflow = "fold"
     for resident in found:
         table.add_row(
             resident.voice_id,
             resident.tier,
-            resident.state,
+            "pinned" if resident.pinned and resident.state == "resident" else resident.state,
             decimal(resident.bytes_own),
             decimal(resident.bytes_shared),
             str(resident.leases),
-            "yes" if resident.pinned else "",
             f"{resident.idle_ms / 1000:.1f} s",
             str(resident.loads),
             f"{resident.load_ms:.0f} ms",

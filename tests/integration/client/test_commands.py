@@ -316,6 +316,7 @@ def test_residents_are_moved_by_hand(server, run):
     assert "no voices in memory" in run("residents").stdout
     assert re.search(r"narrator +device +resident +240 bytes", run("residents", "load", "narrator").stdout)
     assert json.loads(run("residents", "pin", "narrator", "--json").stdout)[0]["pinned"] is True
+    assert re.search(r"narrator +device +pinned +240 bytes", run("residents").stdout)
     assert run("residents", "unpin", "narrator").exit_code == 0
     assert [resident["voice_id"] for resident in json.loads(run("residents", "--json").stdout)] == ["narrator"]
     assert run("residents", "unload", "narrator", "--wait").stdout == "unloaded narrator\n"
