@@ -72,7 +72,10 @@ class PanelSession:
             RequestError, TooManyLines: it is refused.
         """
         if not (voice_id or self._desk.anyone):
-            raise RequestError("no voice was chosen; switch to one first", field="voice")
+            raise RequestError(
+                "no voice was chosen: switch to one first, or name one for this line, or set http.panel.default_voice",
+                field="voice",
+            )
         line, dropped = self._lines.offer(text, user=user, voice_id=voice_id, approved=not self._approval)
         for one in dropped:
             self._done(one, "dropped")
