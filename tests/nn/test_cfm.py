@@ -191,17 +191,38 @@ def test_the_same_noise_gives_the_same_audio_and_another_gives_another() -> None
     assert (first - none).abs().max() > 1e-3
 
 
-def test_the_state_is_zero_where_the_prompt_is() -> None:
+def test_an_integration_gives_what_is_behind_the_prompt() -> None:
     made = decoder("v4")
-    steps = made.integrate(torch.randn(2, TINY.joined, 50), torch.randn(1, BANDS, 20), torch.randn(2, BANDS, 50), 3)
-    next(steps)
-    next(steps)
-    with pytest.raises(StopIteration) as end:
+    condition, mel, noise = torch.randn(2, TINY.joined, 50), torch.randn(1, BANDS, 20), torch.randn(2, BANDS, 50)
+
+    def integrated(noise: Tensor) -> Tensor:
+        steps = made.integrate(condition, mel, noise, made.dit.modulations(3))
         next(steps)
-    state = end.value.value
-    assert state.shape == (2, BANDS, 50)
-    assert not state[..., :20].any()
-    assert state[..., 20:].abs().min() > 0
+        next(steps)
+        with pytest.raises(StopIteration) as end:
+            next(steps)
+        return end.value.value
+
+    state = integrated(noise)
+    assert state.shape == (2, BANDS, 30)
+    assert state.abs().min() > 0
+    noise[..., :20] += 1  # the state is held at zero there
+    torch.testing.assert_close(integrated(noise), state, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_times_are_read_once_an_utterance_and_the_condition_once_a_chunk(version: str) -> None:
+    made = decoder(version)
+    parts = {"time": made.dit.time, "text": made.dit.text, "joined": made.dit.joined_in, "step": made.dit}
+    heard = dict.fromkeys(parts, 0)
+
+    def hear(name: str) -> None:
+        heard[name] += 1
+
+    for name, part in parts.items():
+        part.register_forward_hook(lambda *_, name=name: hear(name))
+    list(pieces(made, long_conditioning(made), tokens=torch.arange(300) % TINY.tokens, steps=2))
+    assert heard == {"time": 1, "text": 3, "joined": 3, "step": 6}
 
 
 def test_more_steps_come_nearer_to_the_path() -> None:

@@ -36,10 +36,13 @@ def test_merged_weights_make_what_corrections_make():
         down = own.down.view(own.layers, -1, own.in_features)
         whole.weight += torch.einsum("lri,lro->loi", down, own.up).flatten(0, 1)
     torch.manual_seed(5)
-    x, prompt, text = torch.randn(1, 9, 100), torch.randn(1, 9, 100), torch.randn(1, 9, 16)
-    made = [net(x.double(), prompt.double(), text.double(), net.modulations(2), 1) for net in (applied, merged)]
-    torch.testing.assert_close(*made, rtol=1e-9, atol=1e-9)
-    assert not torch.allclose(made[0], network(0)(x.double(), prompt.double(), text.double(), merged.modulations(2), 1))
+    x, prompt, text = (torch.randn(1, 9, width).double() for width in (100, 100, 16))
+
+    def velocity(net: Dit) -> torch.Tensor:
+        return net(x, net.surroundings(text, prompt, 0), net.modulations(2), 1)
+
+    torch.testing.assert_close(velocity(applied), velocity(merged), rtol=1e-9, atol=1e-9)
+    assert not torch.allclose(velocity(applied), velocity(network(0)))
 
 
 @torch.inference_mode()

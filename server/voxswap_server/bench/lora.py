@@ -60,7 +60,8 @@ def step(net: Dit, frames: int) -> Callable[[], object]:
     config = net.config
     x, prompt = (torch.randn(1, frames, config.bands) for _ in range(2))
     text, modulation = torch.randn(1, frames, config.condition_width), net.modulations(1)
-    return lambda: net(x, prompt, text, modulation, 0)
+    around = net.surroundings(text, prompt, 0)
+    return lambda: net(x, around, modulation, 0)
 
 
 def held_bytes(config: DitConfig) -> tuple[int, int]:

@@ -10,12 +10,13 @@ from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from voxswap_server.errors import RequestError
 from voxswap_server.nn.adopt import adopt, parse_config
 from voxswap_server.nn.condition import ConditionConfig, ConditionEncoder
 from voxswap_server.nn.decoder import DEFAULT_STEPS, Conditioning, FlowPrompt
-from voxswap_server.nn.dit import Dit, DitConfig
+from voxswap_server.nn.dit import Dit, DitConfig, Modulation
 from voxswap_server.nn.mel_style import StyleConfig, StyleEncoder
 from voxswap_server.nn.noise import NoiseSource
 from voxswap_server.nn.prior import FRAMES_PER_TOKEN, PriorConfig, PriorEncoder
@@ -151,7 +152,7 @@ class Cfm(nn.Module):
         return self.condition(hidden, speaker, self.layout.frames_per_latent, frames)
 
     def integrate(
-        self, condition: Tensor, prompt_mel: Tensor, noise: Tensor, steps: int
+        self, condition: Tensor, prompt_mel: Tensor, noise: Tensor, modulation: Modulation
     ) -> Generator[None, None, Tensor]:
         """Euler's method from noise to mel; yields after each step but the last.
 
@@ -159,23 +160,20 @@ class Cfm(nn.Module):
             condition: (B, C, F), the prompt's frames first.
             prompt_mel: (1, bands, at most F).
             noise: (B, bands, F), the state at time 0.
-            steps: > 0.
+            modulation: of the network, for as many steps as there shall be.
 
         Returns:
-            (B, bands, F), zero where the prompt is
+            (B, bands, what is left of F behind the prompt)
         """
         text = self.dit.text(condition.transpose(1, 2))
-        modulation = self.dit.modulations(steps)
         known = prompt_mel.shape[-1]
-        x = noise.to(condition).transpose(1, 2).clone()
-        prompt = torch.zeros_like(x)
-        prompt[:, :known] = prompt_mel.transpose(1, 2)
-        x[:, :known] = 0
-        for step in range(steps):
+        prompt = F.pad(prompt_mel, (0, condition.shape[-1] - known)).transpose(1, 2).expand(len(condition), -1, -1)
+        around = self.dit.surroundings(text, prompt, known)
+        x = noise[..., known:].to(condition).transpose(1, 2)
+        for step in range(modulation.steps):
             if step:
                 yield
-            x = x + self.dit(x, prompt, text, modulation, step) / steps
-            x[:, :known] = 0
+            x = x + self.dit(x, around, modulation, step) / modulation.steps
         return x.transpose(1, 2)
 
     def synthesize(
@@ -215,12 +213,12 @@ class Cfm(nn.Module):
         """Mel (1, bands, F) of chunk after chunk, each prompted by the one before it; None after every other step."""
         prompt_frames = prompt.mel.shape[-1]
         size = self.layout.chunk_frames - prompt_frames
+        modulation = self.dit.modulations(steps)
         for call, first in enumerate(range(0, features.shape[-1], size)):
             chunk = features[..., first : first + size]
             condition = torch.cat((prompt.features, chunk), -1)
             start = noise.cfm(call, (1, self.config.dit.bands, condition.shape[-1]))
-            whole = yield from self.integrate(condition, prompt.mel, start, steps)
-            mel = whole[..., prompt.mel.shape[-1] :]
+            mel = yield from self.integrate(condition, prompt.mel, start, modulation)
             yield mel
             prompt = FlowPrompt(mel[..., -prompt_frames:], chunk[..., -prompt_frames:])
 

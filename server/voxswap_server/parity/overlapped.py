@@ -34,8 +34,8 @@ def overlapped_mels(
     chunks, padding = _chunks(features, decoder.layout.chunk_frames - prompt_frames, decoder.layout.overlap_frames)
     condition = torch.cat((prompt.features.expand(len(chunks), -1, -1), chunks), -1)
     start = noise.cfm(0, (len(chunks), decoder.config.dit.bands, condition.shape[-1]))
-    whole = _returned(decoder.integrate(condition, prompt.mel, start, steps))
-    return whole[..., prompt_frames:], padding
+    modulation = decoder.dit.modulations(steps)
+    return _returned(decoder.integrate(condition, prompt.mel, start, modulation)), padding
 
 
 def join(decoder: Cfm, mels: Tensor, padding: int, lengths: Sequence[int]) -> list[Tensor]:

@@ -140,6 +140,7 @@ class _Replay:
             "bridge_out": decoder.condition.bridge,
             "wns1_out": decoder.condition,
             "dit_text": decoder.dit.text,
+            "dit_joined": decoder.dit.joined_in,
             "dit": decoder.dit,
         }
 
@@ -157,9 +158,13 @@ class _Replay:
         for index, (_, bridged) in enumerate(heard["bridge_out"], self._encoded):
             stages.compare("bridge_out", index, bridged)
         self._encoded += len(heard["wns1_out"])
-        texts, firsts = heard["dit_text"], heard["dit"][::steps]
-        for (_, text), ((state, prompt, *_), velocity), mel in zip(texts, firsts, mels, strict=True):
-            index, known = self._integrated, state.shape[1] - mel.shape[-1]
+        dit, bands = self._decoder.dit, self._decoder.config.dit.bands
+        calls = zip(heard["dit_text"], heard["dit_joined"], heard["dit"][::steps], mels, strict=True)
+        for (_, text), ((joined,), _), ((state, _, modulation, step), _), mel in calls:
+            index, known = self._integrated, text.shape[1] - mel.shape[-1]
+            prompt = joined[..., bands : 2 * bands]
+            # The server does not work out what becomes of the prompt's frames: upstream throws it away.
+            velocity = dit(F.pad(state, (0, 0, known, 0)), dit.surroundings(text, prompt, 0), modulation, step)
             stages.compare("noise", index, self.noise.starts[index])
             stages.compare("dit_text_every8", index, text[:, ::_EVERY])
             stages.compare("dit_step0", index, velocity)
