@@ -161,7 +161,7 @@ def streamed_waveform(
     chunks, samples = Chunks(stream, feed), 0
     while not chunks.final:
         yield from feed.until(chunks.end)
-        samples += yield from _made(chunks.pieces(first=not samples), chunks.growing_s)
+        samples += yield from _made(chunks.pieces(), chunks.growing_s)
         feed.heard = chunks.heard
     return samples
 
@@ -184,8 +184,8 @@ class Chunks:
     def _known(self) -> bool:
         return len(self._feed.tokens) >= self.end
 
-    def pieces(self, *, first: bool) -> Iterator[Tensor]:
-        """All chunks that are there when the device begins with them; of the first ones only one: somebody waits."""
+    def pieces(self) -> Iterator[Tensor]:
+        """All chunks that are there when the device begins with them."""
         while not self.final and (self._known or self._feed.ended):
             self.final = not self._known
             tokens = self._feed.tokens if self.final else self._feed.tokens[: self.end]
@@ -193,8 +193,6 @@ class Chunks:
             self.heard = len(tokens) - (0 if self.final else self._stream.delay_tokens)
             if not self.final:
                 self.end = next(self._ends)
-            if first:
-                break
         yield from self._stream.speak(PIECE_TOKENS[-1:])
 
     def growing_s(self) -> float:
