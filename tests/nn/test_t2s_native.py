@@ -128,6 +128,20 @@ def test_eight_bits_stay_near():
     assert (spoken(plain, prefixes(plain, sizes), 8) - other).abs().max() < 2e-3 * other.abs().max()
 
 
+def test_beside_eight_bits_keys_and_values_are_halves():
+    """What a prefill keeps and what a step adds: those of the reference, rounded once."""
+    exact, rounded = tiny_native_t2s(4), tiny_native_t2s(4, int8=True)
+    kept = []
+    for net in (with_rounded_matrices(exact, rounded), rounded):
+        (row,) = prefixes(net, [(9, 4)])
+        spoken(net, [row], 3)
+        kept.append(row.cache.storage[:, :, :, : row.cache.length])
+    one, other = kept
+    assert (one.dtype, other.dtype) == (torch.float32, torch.float16)
+    assert row.cache.length == 16
+    assert (one - other).abs().max() < 2e-3 * one.abs().max()
+
+
 @given(sizes=st.lists(st.tuples(st.integers(1, 40), st.integers(0, 30)), min_size=2, max_size=9))
 @settings(max_examples=10, deadline=None)
 def test_in_eight_bits_a_row_does_not_depend_on_its_company_by_a_bit(sizes):
@@ -186,8 +200,9 @@ def test_code_for_narrower_processors_computes_the_same(cpu, monkeypatch):
     assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
-def test_what_is_no_number_stays_visible():
-    net = tiny_native_t2s(3)
+@pytest.mark.parametrize("int8", [False, True])
+def test_what_is_no_number_stays_visible(int8):
+    net = tiny_native_t2s(3, int8=int8)
     (row,) = prefixes(net, [(9, 4)])
     net.prefill([row])
     row.cache.storage[0, 0, 0, 2] = float("nan")

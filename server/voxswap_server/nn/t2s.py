@@ -287,8 +287,9 @@ def attend_prefix(qkv: Tensor, row: PrefillRow, layer: int, mask: Tensor) -> Ten
     kept = row.cache.layers[layer][:, :, :size]
     _, heads, _, head_dim = kept.shape
     query, *new = qkv.view(size, 3, heads, head_dim).permute(1, 2, 0, 3)
-    kept.copy_(torch.stack(new))
-    keys, values = kept[:1], kept[1:]
+    fresh = torch.stack(new)
+    kept.copy_(fresh)  # which may round them
+    keys, values = fresh[:1], fresh[1:]
     queries = query[None]
     heard = F.scaled_dot_product_attention(queries[:, :, :text], keys[:, :, :text], values[:, :, :text])
     if text < size:

@@ -38,6 +38,7 @@ _MATRICES: Final = tuple(f"{name}.weight" for name in (*MATRICES, "bert_projecti
 _AS_STORED: Final = frozenset({torch.float16, torch.float32})
 """Kernels compute from these as they are."""
 _KINDS: Final = {torch.float16: "float16", torch.float32: "float32", torch.uint8: "int8"}
+_KEPT: Final = {"float16": torch.float16, "float32": torch.float32}
 
 
 class NativeT2S:
@@ -99,7 +100,8 @@ class NativeT2S:
 
     def new_cache(self, prefix_tokens: int, max_new_tokens: int) -> KVCache:
         """Room for a prefix (phones and prompt tokens together) and the tokens that may follow."""
-        return KVCache(self.config, prefix_tokens + max_new_tokens, dtype=torch.float32, device=_CPU)
+        kept = _KEPT[self._shape.kept]
+        return KVCache(self.config, prefix_tokens + max_new_tokens, dtype=kept, device=_CPU)
 
     @torch.inference_mode()
     def prefill(self, rows: Sequence[PrefillRow]) -> Tensor:

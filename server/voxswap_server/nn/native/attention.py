@@ -8,7 +8,11 @@ from typing import Any, Final
 
 from llvmlite import ir
 
-from voxswap_server.nn.native.emitter import FLOATS, I32, I64, Emitter, index, number, vector
+from voxswap_server.nn.native.emitter import F32, FLOATS, I32, I64, Emitter, index, number, vector
+
+KEPT: Final = {"float16": ir.HalfType(), "float32": F32}
+"""What keys and values are kept as, by the name of their dtype."""
+_LINE_BYTES: Final = 64
 
 _ABREAST: Final = 4
 """Positions at once: their sums do not wait for one another."""
@@ -21,31 +25,42 @@ _EXP: Final = (1 / 5040, 1 / 720, 1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0)
 _COLDEST: Final = -87.0
 
 
-def emit_attention(module: ir.Module, head_dim: int, width: int) -> Any:
+def emit_attention(module: ir.Module, head_dim: int, width: int, kept: str) -> Any:
     """Function of (query, key, value, kept keys, kept values, length, scores, out).
 
-    Query, key, value and out are (head_dim,); the key and the value are kept at place `length` first. `scores` has room
-    for length + 1 numbers and one vector more.
+    Query, key, value and out are (head_dim,); the key and the value are kept at place `length` first, as `kept` says.
+    `scores` has room for length + 1 numbers and one vector more.
     """
-    emit = Emitter(module, "attend", (FLOATS, FLOATS, FLOATS, FLOATS, FLOATS, I64, FLOATS, FLOATS))
+    places = ir.PointerType(KEPT[kept])
+    emit = Emitter(module, "attend", (FLOATS, FLOATS, FLOATS, places, places, I64, FLOATS, FLOATS))
     emit.function.linkage = "internal"
     emit.function.attributes.add("noinline")
     query, key, value, keys, values, length, scores, out = emit.function.args
     at, floats = emit.at, vector(head_dim)
     place = at.mul(length, index(head_dim))
-    for new, kept in ((key, keys), (value, values)):
-        emit.store(emit.load(new, index(0), floats), kept, place)
+    for new, old in ((key, keys), (value, values)):
+        one = emit.load(new, index(0), floats)
+        emit.store(one if kept == "float32" else at.fptrunc(one, vector(head_dim, KEPT[kept])), old, place)
     positions = at.add(length, index(1))
-    peak = _emit_scores(emit, query, keys, positions, scores, head_dim)
+    peak = _emit_scores(emit, query, (keys, values), positions, scores, head_dim)
     mass = _emit_softmax(emit, scores, positions, peak, width)
     heard = _emit_mean(emit, values, positions, scores, head_dim)
     emit.store(at.fdiv(heard, emit.splat(mass, head_dim)), out, index(0))
     return emit.done()
 
 
-def _emit_scores(emit: Emitter, query: Any, keys: Any, positions: Any, scores: Any, head_dim: int) -> Any:
-    """Query times every key; returns the largest."""
+def _as_floats(emit: Emitter, kept: Any, place: Any, width: int) -> Any:
+    """A vector of what is kept, in single precision."""
+    floats, element = vector(width), kept.type.pointee
+    raw = emit.load(kept, place, vector(width, element))
+    return raw if element == F32 else emit.at.fpext(raw, floats)
+
+
+def _emit_scores(emit: Emitter, query: Any, kept: tuple[Any, Any], positions: Any, scores: Any, head_dim: int) -> Any:
+    """Query times every key; returns the largest. Values are asked for meanwhile, for they are read next."""
     at = emit.at
+    keys, values = kept
+    bytes_each = 4 if keys.type.pointee == F32 else 2
     width = _part_of(head_dim)
     floats, scale = vector(width), emit.splat(number(1 / sqrt(head_dim)), width)
     asked = [at.fmul(emit.load(query, index(part), floats), scale) for part in range(0, head_dim, width)]
@@ -54,13 +69,15 @@ def _emit_scores(emit: Emitter, query: Any, keys: Any, positions: Any, scores: A
         """(width,) What the scores of one position are the sum of."""
         total = ir.Constant(floats, [0.0] * width)
         for part, piece in enumerate(asked):
-            key = emit.load(keys, at.add(at.mul(place, index(head_dim)), index(part * width)), floats)
+            key = _as_floats(emit, keys, at.add(at.mul(place, index(head_dim)), index(part * width)), width)
             total = emit.fma(piece, key, total)
         return total
 
     peaks = ir.Constant(floats, [float("-inf")] * width)
     whole = at.mul(at.sdiv(positions, index(width)), index(width))
     with emit.loop(index(0), whole, index(width), [peaks]) as body:
+        for offset in range(0, width * head_dim, _LINE_BYTES // bytes_each):
+            emit.prefetch(values, at.add(at.mul(body.index, index(head_dim)), index(offset)))
         found = emit.sums([products(at.add(body.index, index(offset))) for offset in range(width)])
         emit.store(found, scores, body.index)
         body.values[0] = at.select(at.fcmp_ordered(">", found, body.values[0]), found, body.values[0])
@@ -99,7 +116,7 @@ def _emit_mean(emit: Emitter, values: Any, positions: Any, scores: Any, head_dim
             for offset in range(step):
                 place = at.add(body.index, index(offset))
                 weight = emit.splat(emit.load(scores, place, number(0).type), head_dim)
-                value = emit.load(values, at.mul(place, index(head_dim)), floats)
+                value = _as_floats(emit, values, at.mul(place, index(head_dim)), head_dim)
                 body.values[offset] = emit.fma(weight, value, body.values[offset])
         totals = body.values
     return at.fadd(at.fadd(totals[0], totals[1]), at.fadd(totals[2], totals[3]))

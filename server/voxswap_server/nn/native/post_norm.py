@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from llvmlite import ir
 
-from voxswap_server.nn.native.attention import emit_attention
+from voxswap_server.nn.native.attention import KEPT, emit_attention
 from voxswap_server.nn.native.compiler import Compiled, Processor, compiled, processor
 from voxswap_server.nn.native.dots import room_bytes
 from voxswap_server.nn.native.emitter import BYTES, F32, FLOATS, I64, WORDS, Emitter, index
@@ -46,6 +46,11 @@ class Shape:
     @property
     def head_dim(self) -> int:
         return self.width // self.heads
+
+    @property
+    def kept(self) -> str:
+        """What keys and values are kept as: a key of `attention.KEPT`. Halves lose far less than rounded weights do."""
+        return "float16" if self.kind == "int8" else "float32"
 
     def scratch_floats(self, rows: int, threads: int, longest: int) -> int:
         """That a step needs: shared rows, then for each thread its own rows and scores."""
@@ -114,7 +119,7 @@ class _Step:
     def __init__(self, module: ir.Module, shape: Shape, cpu: Processor, linear: Any, meet: Any) -> None:
         self._shape = shape
         self._linear, self._meet = linear, meet
-        self._attend = emit_attention(module, shape.head_dim, cpu.width)
+        self._attend = emit_attention(module, shape.head_dim, cpu.width, shape.kept)
         self._norm = emit_norm(module, shape.width, cpu.width, shape.epsilon)
         self._emit = Emitter(module, "step", TASK.args)
         self._number, self._threads, self._given, self._shared = self._emit.function.args
@@ -215,7 +220,7 @@ class _Step:
             kept, room, length = (emit.load(self._table, at.add(entry, index(i)), I64) for i in range(ROW_WORDS))
             plane = at.mul(room, index(size))  # of one head
             place = at.add(at.mul(at.mul(layer, index(2)), at.mul(heads, plane)), at.mul(head, plane))
-            keys = at.gep(at.inttoptr(kept, FLOATS), [place])
+            keys = at.gep(at.inttoptr(kept, ir.PointerType(KEPT[shape.kept])), [place])
             values = at.gep(keys, [at.mul(heads, plane)])
             column = at.mul(head, index(size))
             query = at.gep(buffers["qkv"], [at.add(at.mul(row, index(3 * shape.width)), column)])
