@@ -31,6 +31,8 @@ PIECE_TOKENS = (10, 15, 25, 40)
 CHUNK_TOKENS = (8, 10, 14, 20, 32, 50)
 """How much more is heard after each chunk of tokens that are still being drawn. The last number repeats, and grows in
 long utterances: the prior reads all tokens again for each chunk."""
+FULL_TOKENS = PIECE_TOKENS[-1] * 3 // 2
+"""In company a stream's audio is put off until there is so much: the most that `latents.spans` leaves in one piece."""
 LONG_CHUNK = 4
 """A chunk of a long utterance is this part of what there is."""
 
@@ -198,7 +200,7 @@ class Chunks:
     def growing_s(self) -> float:
         """As of `DeviceCall`: a token more than the tokens that make it grow, until it fills a piece."""
         waiting = len(self._feed.tokens) - self._stream.delay_tokens - self._feed.heard
-        full = waiting >= PIECE_TOKENS[-1] or not self._feed.grows
+        full = waiting >= FULL_TOKENS or not self._feed.grows
         return 0.0 if full else self._feed.unheard_s + 1 / TOKEN_RATE_HZ
 
 

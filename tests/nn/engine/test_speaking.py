@@ -86,7 +86,7 @@ def test_chunks_that_came_meanwhile_are_spoken_at_once() -> None:
 
 @pytest.mark.parametrize(
     ("heard", "known", "ended", "grows"),
-    [(0, 30, False, True), (0, 43, False, True), (0, 44, False, False), (0, 30, True, False), (20, 60, False, True)],
+    [(0, 30, False, True), (0, 63, False, True), (0, 64, False, False), (0, 30, True, False), (20, 70, False, True)],
 )
 def test_a_stream_grows_until_it_fills_a_piece_or_ends(heard: int, known: int, ended: bool, grows: bool) -> None:
     feed = TokenFeed()
