@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
         alone = Chunk.of(net, 1, frames, known)
         for rows in _TOGETHER:
             together = Chunk.of(net, rows, frames, known)
-            work = {
+            work: dict[str, Callable[[], object]] = {
                 f"{_BLOCKS} blocks, {frames} frames, {rows} one after another": partial(_repeated, alone.step, rows),
                 f"{rows} together": together.step,
             }

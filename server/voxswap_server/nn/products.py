@@ -74,7 +74,7 @@ def _by_onednn(x: Tensor, weight: Tensor) -> bool:
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None, *, gelu: bool = False) -> Tensor:
-    """Of contiguous tensors: anything else oneDNN computes a thousand times slower."""
+    """Of contiguous tensors: for others oneDNN may fall back to its reference, which takes seconds."""
     after = ("gelu", "tanh") if gelu else ("none", "")
     made: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight.contiguous(), bias, after[0], [], after[1])  # noqa: SLF001 - PyTorch's compiler calls it so
     return made
