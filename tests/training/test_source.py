@@ -31,7 +31,7 @@ from voxswap_training.pack import Lines
 from voxswap_training.pitch import Pitch, hertz_of, within
 from voxswap_training.source import phases_of, spoken_of, with_source
 from voxswap_training.sovits import TrainableSovits
-from voxswap_training.train_source import SourceSettings, SourceTrainer, cycles_of, wanted_phases
+from voxswap_training.train_source import SourceSettings, SourceTrainer, cycles_of, slips, wanted_phases
 
 CPU = torch.device("cpu")
 FRAMES = 12
@@ -132,6 +132,17 @@ def test_wanted_phases_turn_as_fast_as_the_voice() -> None:
     assert abs(float(hertz) - 170) < 5, "from frame to frame it drifts, but not away"
 
 
+def test_a_steady_phase_never_slips_and_an_unsteady_one_does() -> None:
+    pitch = steady(170.0, 20)
+    angle = 2 * torch.pi * cycles_of(pitch)
+    phases = torch.cat([angle.cos(), angle.sin()], -1).transpose(1, 2).float()
+    assert slips(phases, pitch).abs().max() < 1e-4
+    phases[..., 10:] *= -1
+    found = slips(phases, pitch).abs()
+    torch.testing.assert_close(found[:, 9], torch.full((1, 2), 2.0), atol=1e-4, rtol=0)
+    assert found[:, 10:].max() < 1e-4
+
+
 def test_other_seeds_begin_elsewhere() -> None:
     pitch = steady(170.0, 40)
     one, two = (wanted_phases(pitch, torch.randn(1, 2, 40), reach=8) for _ in range(2))
@@ -165,7 +176,7 @@ def test_couplings_learn_to_make_phases_and_go_on(lines: Lines, pitch: Pitch, tm
     again = trained(1.0)
     assert any(not torch.equal(a, b) for a, b in zip(before, again.flow.parameters(), strict=True))
     found = [json.loads(line) for line in (tmp_path / "source.jsonl").read_text().splitlines()]
-    assert {"distance", "dev_distance", "dev_unsteady_made", "dev_unsteady_wanted"} <= found[0].keys()
+    assert {"distance", "slip", "dev_distance", "dev_unsteady_made", "dev_unsteady_wanted"} <= found[0].keys()
     start = again._measure()["dev_distance"]
     for _ in range(60):
         again._step(10.0)

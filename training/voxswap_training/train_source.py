@@ -115,19 +115,17 @@ class SourceTrainer:
 
     def _step(self, rate: float) -> dict[str, Tensor]:
         set_rate(self._optimiser, self._settings.rate * rate)
-        made, wanted, _ = self._made(self._train, self._rng)
-        loss = (made - wanted).square().mean()
-        descend(self._optimiser, self.flow, loss, longest=CLIP)
-        return {"distance": loss.detach()}
+        made, wanted, pitch = self._made(self._train, self._rng)
+        distance, slip = (made - wanted).square().mean(), slips(made, pitch).abs().square().mean()
+        descend(self._optimiser, self.flow, distance + slip, longest=CLIP)
+        return {"distance": distance.detach(), "slip": slip.detach()}
 
     @torch.no_grad()
     def _measure(self) -> Mapping[str, float]:
         """The distance, and by how much of a cycle a frame's phase is not where the one before it points."""
         made, wanted, pitch = self._made(self._dev, np.random.default_rng(1))
-        turned = {name: _unsteadiness(phases, pitch) for name, phases in (("made", made), ("wanted", wanted))}
-        return {"dev_distance": (made - wanted).square().mean().item()} | {
-            f"dev_unsteady_{name}": value for name, value in turned.items()
-        }
+        unsteady = {f"dev_unsteady_{name}": _unsteadiness(x, pitch) for name, x in (("made", made), ("wanted", wanted))}
+        return {"dev_distance": (made - wanted).square().mean().item()} | unsteady
 
     def _made(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Phases as they are made and as they shall be, (B, PHASES, T) without the edges, and their pitch."""
@@ -147,11 +145,25 @@ class SourceTrainer:
         return made[..., inner], wanted[..., inner], pitch[..., inner]
 
 
-def _unsteadiness(phases: Tensor, pitch: Tensor) -> float:
-    """Deviation, in cycles, of a frame's last phase from the first of the next, turned on by the pitch."""
+def slips(phases: Tensor, pitch: Tensor) -> Tensor:
+    """How far a frame's phases lie from those of the frame before, turned on by the pitch: (B, T - 1, 2), complex.
+
+    Of the first phase seen from the last before it, and of one in the middle from its like.
+    """
     cosines, sines = phases.transpose(1, 2).chunk(2, -1)
-    turning = torch.complex(cosines, sines)
-    steps = cycles_of(pitch)
-    expected = turned(steps[:, 1:, 0] - steps[:, :-1, -1])
-    off = torch.angle(turning[:, 1:, 0] * turning[:, :-1, -1].conj() * expected.conj())
-    return float(off.std() / (2 * torch.pi))
+    turning, cycles = torch.complex(cosines, sines), cycles_of(pitch)
+    middle = PHASES_PER_FRAME // 2
+    pairs = ((PHASES_PER_FRAME - 1, 0), (middle, middle))
+    expected = [
+        turning[:, :-1, before] * turned(cycles[:, 1:, here] - cycles[:, :-1, before]).to(turning)
+        for before, here in pairs
+    ]
+    return torch.stack([turning[:, 1:, here] for _, here in pairs], -1) - torch.stack(expected, -1)
+
+
+def _unsteadiness(phases: Tensor, pitch: Tensor) -> float:
+    """Deviation, in cycles, of a frame's first phase from where the last one before it points."""
+    cosines, sines = phases.transpose(1, 2).chunk(2, -1)
+    here = torch.complex(cosines, sines)[:, 1:, 0]
+    pointed = here - slips(phases, pitch)[..., 0]
+    return float(torch.angle(here * pointed.conj()).std() / (2 * torch.pi))
