@@ -1,56 +1,113 @@
-"""The path through an attention, and the attention of the decoders."""
+"""The path through an attention, how clear one is, and what quiet does to it."""
+
+from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from voxswap_server.nn.alignment import best_path
+from voxswap_server.nn.alignment import best_path, clearness
+
+
+def following(lengths: list[int], weight: float = 0.97) -> NDArray[np.float32]:
+    """(frames, phones): each phone is looked at for so many frames, and hardly elsewhere."""
+    spoken = np.repeat(np.arange(len(lengths)), lengths)
+    return np.where(np.arange(len(lengths)) == spoken[:, None], weight, 0.01).astype(np.float32)
+
+
+def path(attention: NDArray[np.float32], quiet: list[int] = (), pauses: list[int] = (), parts: int = 1) -> list[float]:
+    """Ends by frames, where a frame is so many steps; `quiet` names steps, `pauses` phones."""
+    frames, phones = attention.shape
+    is_quiet, is_pause = np.zeros(frames * parts, bool), np.zeros(phones, bool)
+    is_quiet[list(quiet)], is_pause[list(pauses)] = True, True
+    return (best_path(attention, is_quiet, is_pause) / parts).tolist()
 
 
 def test_a_path_follows_the_attention() -> None:
-    lengths = [3, 1, 6, 2]
-    attention = np.full((12, 4), 0.01, np.float32)
-    frame = 0
-    for phone, length in enumerate(lengths):
-        attention[frame : frame + length, phone] = 0.97
-        frame += length
-    assert best_path(attention).ends == pytest.approx(np.cumsum(lengths) / 12)
+    assert path(following([3, 1, 6, 2])) == [3, 4, 10, 12]
 
 
 def test_one_frame_that_looks_elsewhere_changes_nothing() -> None:
-    attention = np.full((10, 2), 0.5, np.float32)
-    attention[:5] = (1, 0)
-    attention[5:] = (0, 1)
+    attention = np.eye(2, dtype=np.float32).repeat(5, axis=0)
     attention[2] = (0, 1)
-    assert best_path(attention).ends == pytest.approx([0.5, 1.0])
+    assert path(attention) == [5, 10]
 
 
-def test_fewer_frames_than_phones_share_them() -> None:
-    assert best_path(np.ones((2, 4), np.float32)).ends == pytest.approx([0.25, 0.5, 0.75, 1.0])
+def test_fewer_steps_than_phones_share_them() -> None:
+    assert path(np.ones((2, 4), np.float32)) == [0.5, 1, 1.5, 2]
 
 
-@given(st.integers(1, 12), st.integers(1, 20), st.integers(0, 99))
-def test_each_phone_has_its_time_and_together_they_have_all(frames: int, phones: int, seed: int) -> None:
-    attention = np.random.default_rng(seed).uniform(0, 1, (frames, phones)).astype(np.float32)
-    ends = best_path(attention).ends
+def test_between_the_middles_of_two_frames_the_border_lies_where_they_say() -> None:
+    attention = following([3, 3])
+    assert path(attention, parts=4) == [3, 6]
+    attention[3] = (0.5, 0.5)  # undecided: the border is in its middle
+    assert path(attention, parts=8)[0] == pytest.approx(3.5, abs=0.13)
+
+
+def test_a_phone_that_no_frame_is_about_takes_no_whole_frame() -> None:
+    attention = np.insert(following([4, 4]), 1, 1e-4, axis=1)
+    first, second, _ = path(attention, parts=4)
+    assert second - first == 0.25
+    assert abs(first - 4) <= 0.25
+
+
+def test_quiet_belongs_to_the_mark_though_the_model_looks_at_the_phone_before_it() -> None:
+    attention = following([4, 8, 1, 3])  # the breath is held on the second phone
+    assert path(attention, pauses=[2]) == [4, 12, 13, 16]
+    assert path(attention, quiet=range(7, 13), pauses=[2]) == [4, 7, 13, 16]
+
+
+def test_quiet_belongs_to_the_mark_though_the_model_looks_at_the_phone_after_it() -> None:
+    assert path(following([4, 1, 9]), quiet=range(4, 9), pauses=[1]) == [4, 9, 14]
+
+
+def test_quiet_with_no_mark_near_moves_no_phone_that_is_heard() -> None:
+    attention = following([4, 6, 4, 1, 3])
+    assert path(attention, quiet=range(6, 9), pauses=[3])[:1] == [4]
+    assert path(attention, quiet=range(6, 9), pauses=[3])[1:] == [10, 14, 15, 18]
+
+
+def test_a_mark_that_nobody_pauses_at_takes_what_the_attention_gives_it() -> None:
+    assert path(following([4, 1, 4]), pauses=[1]) == [4, 5, 9]
+
+
+def test_where_all_is_quiet_every_phone_still_has_its_time() -> None:
+    assert path(following([2, 2, 2]), quiet=range(6)) == sorted(path(following([2, 2, 2]), quiet=range(6)))
+
+
+@given(st.integers(1, 12), st.integers(1, 20), st.integers(1, 30), st.integers(0, 99))
+def test_each_phone_has_its_time_and_together_they_have_all(frames: int, phones: int, steps: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    attention = rng.uniform(0, 1, (frames, phones)).astype(np.float32)
+    ends = best_path(attention, rng.random(steps) < 0.4, rng.random(phones) < 0.3)
     assert ends.shape == (phones,)
-    assert ends[-1] == 1
+    assert ends[-1] == steps
     assert (np.diff(ends, prepend=0) > 0).all()
 
 
 @given(st.integers(2, 5), st.integers(2, 5), st.integers(0, 99))
 def test_no_other_path_is_better(frames: int, phones: int, seed: int) -> None:
-    from itertools import combinations
-
     frames = max(frames, phones)
     attention = np.random.default_rng(seed).uniform(0.01, 1, (frames, phones)).astype(np.float32)
-    edges = [0, *np.rint(best_path(attention).ends * frames).astype(int)]
 
-    def score(edges: list[int]) -> float:
+    def score(ends: list[float]) -> float:
+        edges = [0, *map(int, ends)]
         spans = zip(range(phones), edges[:-1], edges[1:], strict=True)
         return float(sum(np.log(attention[start:end, phone]).sum() for phone, start, end in spans))
 
-    every = ([0, *inner, frames] for inner in combinations(range(1, frames), phones - 1))
-    assert score(edges) == pytest.approx(max(map(score, every)))
-    assert best_path(attention).weight == pytest.approx(np.exp(score(edges) / frames))
+    every = ([*inner, frames] for inner in combinations(range(1, frames), phones - 1))
+    best = max(map(score, every))
+    assert score(path(attention)) == pytest.approx(best, rel=1e-5)
+    assert clearness(attention[None]) == pytest.approx(np.exp(best / frames), rel=1e-5)
+
+
+def test_attentions_are_told_apart_by_how_clear_they_are() -> None:
+    clear, blurred = following([3, 1, 2]), following([3, 1, 2], 0.4)
+    nowhere = np.full_like(clear, 0.01)
+    backwards = clear[::-1]
+    found = clearness(np.stack([blurred, clear, nowhere, backwards]))
+    assert found.argmax() == 1
+    assert found[:3] == pytest.approx([0.4, 0.97, 0.01])
+    assert found[3] < 0.4

@@ -1,12 +1,14 @@
 """When each word and each phone of an utterance is heard.
 
 The decoder tells which phones each frame is about (its own attention from content to text), and so do some heads of
-T2S; the best monotone path through the clearest of them gives every phone its time. Which heads those are differs from
-voice to voice, and is seen by the weight of the path. Runs on the device thread. Knows nothing of sentences or streams.
+T2S; the best monotone path through the clearest of them gives every phone its time, and the sound itself tells where
+the pauses are. Which heads are clear differs from voice to voice. Runs on the device thread. Knows nothing of sentences
+or streams.
 """
 
-from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -15,22 +17,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from voxswap_server.audio.loudness import Loudness
 from voxswap_server.domain import Timestamp, TimestampKind
 from voxswap_server.engine.job import DeviceCall, Span, UtteranceAligned, Work
 from voxswap_server.engine.pipeline import whole_row
 from voxswap_server.engine.prompts import EncodedPrompt
 from voxswap_server.engine.text_encoder import EncodedText
 from voxswap_server.engine.voice import Voice
-from voxswap_server.nn.alignment import Path, best_path
+from voxswap_server.nn.alignment import best_path, clearness
 from voxswap_server.text.visemes import VISEME_OF
 from voxswap_server.text.words import spoken_words
 
 CLEAR = 0.25
-"""Weight of a path from which on the decoder is believed; below it T2S is asked too, which costs a prefill."""
+"""Clearness from which on the decoder is believed; below it T2S is asked too, which costs a prefill."""
+_PAUSE = "sil"
+"""The viseme of phones that stand for silence."""
 
 
 def aligned(
-    voice: Voice, prompt: EncodedPrompt, text: EncodedText, tokens: list[int], samples: int
+    voice: Voice, prompt: EncodedPrompt, text: EncodedText, tokens: list[int], samples: int, loudness: Loudness
 ) -> Generator[Work, Any, UtteranceAligned]:
     """Places words and phones in the audio of an utterance.
 
@@ -40,22 +45,44 @@ def aligned(
         text: what was spoken.
         tokens: all of them.
         samples: of its audio, the pause after it not included.
+        loudness: of that audio.
     """
     utterance = text.utterance
     if utterance is None or not tokens or not samples:
         return UtteranceAligned((), (), samples)
-    ends: Sequence[float] = yield DeviceCall("align", _run, (voice, prompt, text, tokens))
-    edges = [0, *(round(end * samples) for end in ends)]
     names = [phone for run in utterance.runs for phone in run.phones]
     units = [unit for run in utterance.runs for unit in run.units]
+    quiet, pauses = loudness.quiet(), np.array([VISEME_OF[name] == _PAUSE for name in names])
+    placed = partial(_placed, voice, prompt, text, tokens, quiet, pauses)
+    ends: NDArray[np.float64] = yield DeviceCall("align", _run, placed)
+    edges = [0, *(min(samples, round(end * loudness.step_samples)) for end in ends[:-1]), samples]
+    sounding = _Sounding(quiet, loudness.step_samples)
     return UtteranceAligned(
         words=tuple(
-            Span(word.text, edges[word.start_phone], edges[word.end_phone])
+            Span(word.text, *sounding.within(edges[word.start_phone], edges[word.end_phone]))
             for word in spoken_words(utterance.text, units)
         ),
         phones=tuple(Span(name, edges[place], edges[place + 1]) for place, name in enumerate(names)),
         samples=samples,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sounding:
+    """Where something is heard."""
+
+    quiet: NDArray[np.bool_]
+    """(steps,)"""
+    step_samples: int
+
+    def within(self, start: int, end: int) -> tuple[int, int]:
+        """A stretch of samples without the quiet at its ends; as it is where all of it is quiet."""
+        first, last = start // self.step_samples, -(-end // self.step_samples)
+        loud = np.flatnonzero(~self.quiet[first:last])
+        if not loud.size:
+            return start, end
+        begins, ends = (first + int(loud[0])) * self.step_samples, (first + int(loud[-1]) + 1) * self.step_samples
+        return max(start, begins), min(end, ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,27 +122,39 @@ def _visemes(phones: Iterable[Span]) -> Sequence[Span]:
     return merged
 
 
-_Spoken = tuple[Voice, EncodedPrompt, EncodedText, list[int]]
+def _run(calls: list[Callable[[], NDArray[np.float64]]]) -> list[NDArray[np.float64]]:
+    return [call() for call in calls]
 
 
-def _run(calls: list[_Spoken]) -> list[list[float]]:
-    return [_clearest(*spoken).ends.tolist() for spoken in calls]
+def _placed(
+    voice: Voice,
+    prompt: EncodedPrompt,
+    text: EncodedText,
+    tokens: list[int],
+    quiet: NDArray[np.bool_],
+    pauses: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """(P,) where each phone ends, in steps of the loudness."""
+    return best_path(_clearest(voice, prompt, text, tokens), quiet, pauses)
 
 
-def _clearest(voice: Voice, prompt: EncodedPrompt, text: EncodedText, tokens: list[int]) -> Path:
+def _clearest(voice: Voice, prompt: EncodedPrompt, text: EncodedText, tokens: list[int]) -> NDArray[np.float32]:
+    """(frames, P): the decoder's attention where it is clear, else the clearest there is."""
     drawn = torch.tensor(tokens)
-    path = best_path(voice.decoder.attention(drawn, text.phones).numpy(force=True))
-    if path.weight < CLEAR:
-        heads = (best_path(head) for head in _heads(voice, prompt, text, drawn))
-        path = max((path, *heads), key=lambda one: one.weight)
-    return path
+    attention: NDArray[np.float32] = voice.decoder.attention(drawn, text.phones).float().numpy(force=True)
+    (clear,) = clearness(attention[None])
+    if clear >= CLEAR:
+        return attention
+    heads = _heads(voice, prompt, text, drawn)
+    others = clearness(heads)
+    return heads[others.argmax()] if others.max(initial=0.0) > clear else attention
 
 
-def _heads(voice: Voice, prompt: EncodedPrompt, text: EncodedText, tokens: Tensor) -> Iterator[NDArray[np.float32]]:
-    """How every head of T2S looks at the phones of the text when it draws each token: (T, P) each."""
+def _heads(voice: Voice, prompt: EncodedPrompt, text: EncodedText, tokens: Tensor) -> NDArray[np.float32]:
+    """How every head of T2S looks at the phones of the text when it draws each token: (heads, T, P)."""
     row = whole_row(voice, prompt, text, tokens)
     voice.t2s.prefill([row])
     # A token is drawn by the look of the one before it; without a prompt, the first is taken to look as the second.
     before = torch.arange(prompt.tokens.numel() - 1, row.prompt.numel() - 1).clamp(min=0)
-    for layer in row.looks or ():
-        yield from layer[:, before, prompt.phones.numel() :].float().numpy(force=True)
+    looks = [layer[:, before, prompt.phones.numel() :] for layer in row.looks or ()]
+    return torch.cat(looks).float().numpy(force=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from voxswap_server.audio.loudness import Loudness
 from voxswap_server.engine.alignment import aligned
 from voxswap_server.engine.faults import SoundWatch, TokenWatch
 from voxswap_server.engine.feed import TokenFeed
@@ -176,9 +177,9 @@ class _Speech:
     def _spoken(self, utterance: _Utterance) -> Generator[Work, Any, None]:
         """Makes the audio of an utterance; where it is unfit before any of it was heard, once more."""
         for attempt in range(1, RETRIES + 2):
-            watch = SoundWatch()
+            watch, loudness = SoundWatch(), Loudness(self._rate_hz)
             try:
-                samples = yield from self._listened(utterance, watch)
+                samples = yield from self._listened(utterance, watch, loudness)
                 break
             except DegenerateAudio as fault:
                 if watch.samples or attempt > RETRIES:
@@ -187,10 +188,10 @@ class _Speech:
                 utterance = yield from self._again(utterance, attempt)
         text = utterance.feed.text
         if self._params.align and text is not None:
-            yield Tell((yield from aligned(self._voice, self._prompt, text, utterance.feed.tokens, samples)))
+            tokens = utterance.feed.tokens
+            yield Tell((yield from aligned(self._voice, self._prompt, text, tokens, samples, loudness)))
         yield from _silence(utterance.pause_samples, self._rate_hz)
-        tokens = len(utterance.feed.tokens)
-        yield Tell(UtteranceSpoken(tokens, samples + utterance.pause_samples))
+        yield Tell(UtteranceSpoken(len(utterance.feed.tokens), samples + utterance.pause_samples))
 
     def _again(self, utterance: _Utterance, attempt: int) -> Generator[Work, Any, _Utterance]:
         text = utterance.feed.text
@@ -199,7 +200,7 @@ class _Speech:
         pause = utterance.pause_samples
         return (yield from self._started(utterance.number, _known(text), pause, attempt=attempt))
 
-    def _listened(self, utterance: _Utterance, watch: SoundWatch) -> Generator[Work, Any, int]:
+    def _listened(self, utterance: _Utterance, watch: SoundWatch, loudness: Loudness) -> Generator[Work, Any, int]:
         """Passes the audio of an utterance on, and tends to the utterances after it."""
         making = streamed_waveform(self._voice, self._prompt, utterance.feed, self._params, utterance.noise)
         answer: Any = None
@@ -210,8 +211,11 @@ class _Speech:
                 except StopIteration as end:
                     samples: int = end.value
                     break
-                if isinstance(work, Emit) and self._checked:
-                    watch.hear(work.samples)
+                if isinstance(work, Emit):
+                    if self._checked:
+                        watch.hear(work.samples)
+                    if self._params.align:
+                        loudness.push(work.samples)
                 answer = yield work
                 if isinstance(work, Emit):
                     self._silent = False

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from voxswap_server.engine.alignment import _clearest
+from voxswap_server.nn.alignment import best_path
 
 TOKENS, PHONES = [3, 1, 4, 1, 5, 9], 3
 LENGTHS = (1, 3, 2)
@@ -48,7 +49,8 @@ def aligned_by(decoder: Tensor, t2s: T2S, prompt_tokens: int = 2) -> np.ndarray:
     voice = SimpleNamespace(decoder=SimpleNamespace(attention=lambda *_: decoder), t2s=t2s)
     prompt = SimpleNamespace(phones=torch.arange(2), tokens=torch.arange(prompt_tokens), bert=None)
     text = SimpleNamespace(phones=torch.arange(PHONES), bert=None)
-    return _clearest(voice, prompt, text, TOKENS).ends
+    attention = _clearest(voice, prompt, text, TOKENS)
+    return best_path(attention, np.zeros(len(TOKENS), bool), np.zeros(PHONES, bool)) / len(TOKENS)
 
 
 TRUE = pytest.approx(np.cumsum(LENGTHS) / len(TOKENS))
