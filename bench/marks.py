@@ -33,19 +33,16 @@ Numbers = NDArray[np.float64]
 
 def onsets(samples: Samples, rate_hz: int) -> Numbers:
     """Moments in seconds at which a silence ends; the beginning of the recording is preceded by silence."""
-    loud = _loud(samples, rate_hz)
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], loud.astype(np.int8), [0])))) * HOP_S
-    begins, ends = edges[::2], edges[1::2]
-    if not begins.size:
-        return np.zeros(0)
-    # What lies apart by less than a silence is one sound; only then is it told what is too short to be one.
-    parted = begins[1:] - ends[:-1] >= _SILENCE_S
-    begins, ends = begins[np.concatenate(([True], parted))], ends[np.concatenate((parted, [True]))]
-    return np.asarray(begins[ends - begins >= _SOUND_S])
+    return _sounds(samples, rate_hz)[:, 0]
+
+
+def offsets(samples: Samples, rate_hz: int) -> Numbers:
+    """Moments in seconds at which a silence begins; the end of the recording is followed by silence."""
+    return _sounds(samples, rate_hz)[:, 1]
 
 
 def distances(marks_s: Sequence[float] | Numbers, onsets_s: Numbers) -> Numbers:
-    """From each onset to the nearest mark, in seconds; positive where the mark is late.
+    """From each onset, or offset, to the nearest mark, in seconds; positive where the mark is late.
 
     Raises:
         ValueError: there are no marks.
@@ -71,6 +68,19 @@ def ranks(marks_s: Sequence[float] | Numbers, samples: Samples, rate_hz: int) ->
 def rotated(marks_s: Sequence[float] | Numbers, by_s: float, total_s: float) -> Numbers:
     """The same marks at another place of the recording, round its end: what chance would do."""
     return np.sort((np.asarray(marks_s, np.float64) + by_s) % total_s)
+
+
+def _sounds(samples: Samples, rate_hz: int) -> Numbers:
+    """(sounds, 2) where each begins and ends, in seconds."""
+    loud = _loud(samples, rate_hz)
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], loud.astype(np.int8), [0])))) * HOP_S
+    begins, ends = edges[::2], edges[1::2]
+    if not begins.size:
+        return np.zeros((0, 2))
+    # What lies apart by less than a silence is one sound; only then is it told what is too short to be one.
+    parted = begins[1:] - ends[:-1] >= _SILENCE_S
+    begins, ends = begins[np.concatenate(([True], parted))], ends[np.concatenate((parted, [True]))]
+    return np.stack((begins, ends), axis=1)[ends - begins >= _SOUND_S]
 
 
 def _loud(samples: Samples, rate_hz: int) -> NDArray[np.bool_]:

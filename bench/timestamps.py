@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from prometheus_client import CollectorRegistry
 
-from bench.marks import Numbers, Samples, distances, onsets, ranks, rotated
+from bench.marks import Numbers, Samples, distances, offsets, onsets, ranks, rotated
 from voxswap_server.domain import (
     AudioChunk,
     AudioEncoding,
@@ -35,7 +35,7 @@ _EARLY_S, _LATE_S = 0.045, 0.125
 """A picture that leads its sound by less than the one, or follows it by less than the other, is not noticed (ITU-R
 BT.1359)."""
 _NEAR = 0.9
-"""Share of the ends of silence that must have the beginning of a word at them."""
+"""Share of the ends of silence that must have the beginning of a word at them, and of its beginnings the end of one."""
 _RANK = 0.1
 """By so much must phones rank above phones elsewhere, which rank at about 0.5."""
 _KINDS = frozenset({TimestampKind.WORD, TimestampKind.PHONE})
@@ -50,6 +50,7 @@ class Spoken:
     words_s: Numbers
     """Beginnings, as `phones_s`."""
     phones_s: Numbers
+    word_ends_s: Numbers
 
     @property
     def total_s(self) -> float:
@@ -64,17 +65,25 @@ class Found:
     """From each end of a silence within a sentence to the nearest beginning of a word."""
     chance_s: list[float] = field(default_factory=list)
     """The same, for words in the wrong place."""
+    ends_late_s: list[float] = field(default_factory=list)
+    """From each beginning of a silence within a sentence to the nearest end of a word."""
+    ends_chance_s: list[float] = field(default_factory=list)
     ranks: list[float] = field(default_factory=list)
     """Of the changes of the spectrum at beginnings of phones."""
     chance_ranks: list[float] = field(default_factory=list)
 
     def add(self, spoken: Spoken) -> None:
-        elsewhere = spoken.total_s / 2
-        # The first word begins where the recording does, whatever the marks are worth.
+        # The first word begins where the recording does, and the last one ends there, whatever the marks are worth.
         begins = onsets(spoken.samples, spoken.rate_hz)[1:]
-        words, phones = (rotated(marks, elsewhere, spoken.total_s) for marks in (spoken.words_s, spoken.phones_s))
+        ends = offsets(spoken.samples, spoken.rate_hz)[:-1]
+        words, word_ends, phones = (
+            rotated(marks, spoken.total_s / 2, spoken.total_s)
+            for marks in (spoken.words_s, spoken.word_ends_s, spoken.phones_s)
+        )
         self.late_s += distances(spoken.words_s, begins).tolist()
         self.chance_s += distances(words, begins).tolist()
+        self.ends_late_s += distances(spoken.word_ends_s, ends).tolist()
+        self.ends_chance_s += distances(word_ends, ends).tolist()
         self.ranks += ranks(spoken.phones_s, spoken.samples, spoken.rate_hz).tolist()
         self.chance_ranks += ranks(phones, spoken.samples, spoken.rate_hz).tolist()
 
@@ -82,13 +91,10 @@ class Found:
         """One a gate: whether it is passed, and its words."""
         if not self.late_s:
             return [(False, "no silence ends within any sentence: nothing tells what the words are worth")]
-        late = np.array(self.late_s)
-        near = float(np.mean((late >= -_EARLY_S) & (late <= _LATE_S)))
-        apart_ms, chance_ms = (float(np.median(np.abs(times))) * 1e3 for times in (late, np.array(self.chance_s)))
         rank, chance_rank = float(np.mean(self.ranks)), float(np.mean(self.chance_ranks))
         return [
-            (near >= _NEAR, f"words begin where silence ends, -45 to +125 ms: {near:.1%} of {late.size}"),
-            (apart_ms < chance_ms / 2, f"median distance {apart_ms:.0f} ms; words elsewhere {chance_ms:.0f} ms"),
+            *_placed("words begin where silence ends", self.late_s, self.chance_s),
+            *_placed("words end where silence begins", self.ends_late_s, self.ends_chance_s),
             (
                 rank >= chance_rank + _RANK,
                 f"the spectrum changes where phones begin: rank {rank:.3f}; phones elsewhere {chance_rank:.3f}",
@@ -96,10 +102,22 @@ class Found:
         ]
 
 
+def _placed(what: str, late_s: Sequence[float], chance_s: Sequence[float]) -> list[tuple[bool, str]]:
+    """Two gates: how many are near, and how near they are beside words in the wrong place."""
+    late = np.array(late_s)
+    near = float(np.mean((late >= -_EARLY_S) & (late <= _LATE_S)))
+    apart_ms, chance_ms = (float(np.median(np.abs(times))) * 1e3 for times in (late, np.array(chance_s)))
+    return [
+        (near >= _NEAR, f"{what}, -45 to +125 ms: {near:.1%} of {late.size}"),
+        (apart_ms < chance_ms / 2, f"{what}: median distance {apart_ms:.0f} ms; words elsewhere {chance_ms:.0f} ms"),
+    ]
+
+
 async def speak(synthesizer: Synthesizer, request: SynthesisRequest) -> Spoken:
     """A request with its marks; its audio is 32-bit floats, whatever it says."""
     asked = replace(request, timestamps=_KINDS, audio=AudioFormat(AudioEncoding.PCM_F32))
-    pieces, begins, rate_hz = list[bytes](), {kind: list[int]() for kind in _KINDS}, 1
+    pieces, rate_hz = list[bytes](), 1
+    begins, ends = ({kind: list[int]() for kind in _KINDS} for _ in range(2))
     async for event in synthesizer.synthesize(asked):
         match event:
             case StreamStarted():
@@ -109,8 +127,10 @@ async def speak(synthesizer: Synthesizer, request: SynthesisRequest) -> Spoken:
             case Timestamps():
                 for one in event.timestamps:
                     begins[one.kind].append(one.start_sample)
+                    ends[one.kind].append(one.end_sample)
     words, phones = (np.array(begins[kind]) / rate_hz for kind in (TimestampKind.WORD, TimestampKind.PHONE))
-    return Spoken(np.frombuffer(b"".join(pieces), "<f4"), rate_hz, words, phones)
+    word_ends = np.array(ends[TimestampKind.WORD]) / rate_hz
+    return Spoken(np.frombuffer(b"".join(pieces), "<f4"), rate_hz, words, phones, word_ends)
 
 
 async def check(synthesizer: Synthesizer, voice: str, sentences: Sequence[str], language: str) -> Found:
