@@ -12,7 +12,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "LIVE.md").read_text(encoding="utf-
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
-@pytest.mark.parametrize(("number", "printed"), [(0, "slate from sample"), (1, "heard:")])
+@pytest.mark.parametrize(("number", "printed"), [(0, "slate from sample"), (1, "bytes to play"), (2, "heard:")])
 def test_an_example_runs(server, tmp_path, number, printed):
     code = EXAMPLES[number].replace("localhost:50051", server.address)
     done = subprocess.run(
@@ -23,7 +23,7 @@ def test_an_example_runs(server, tmp_path, number, printed):
 
 
 def test_all_examples_are_run():
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 3
 
 
 def test_every_message_setting_metric_and_viseme_is_named():
