@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from voxswap_server.nn.dit import FRAMES_TOGETHER, Attention, Dit, DitConfig, Modulation, TextBlock, TimeEmbedding
+from voxswap_server.nn.dit import FRAMES_TOGETHER, Attention, Dit, DitConfig, Modulation, TimeEmbedding
 
 CONFIG = DitConfig(
     bands=6,
@@ -145,14 +145,3 @@ def test_few_lengths_are_computed(frames: int) -> None:
     assert made.shape == (1, frames, 6)
     assert all(length % FRAMES_TOGETHER == 0 for length in heard)
     assert heard[-1] < heard[0]  # the last block leaves out what nobody asks for
-
-
-def test_the_response_of_a_text_block_looks_at_the_whole_time() -> None:
-    """A channel that is loud anywhere is weighed otherwise everywhere, beyond the reach of the convolution."""
-    block = seeded(TextBlock(12, 10))
-    x = random(1, 40, 12)
-    louder = x.clone()
-    louder[:, -1] *= 20
-    assert (block(louder)[:, 0] - block(x)[:, 0]).abs().max() > 1e-4
-    block.gamma.zero_()
-    torch.testing.assert_close(block(louder)[:, :30], block(x)[:, :30])

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from voxswap_server.nn.convnext import ConditionEmbedding
 from voxswap_server.nn.products import GeluLinear, Linear, attention, linear
 
 FRAMES_TOGETHER: Final = 32
@@ -26,7 +27,6 @@ _EPSILON = 1e-6
 _SINUS_WIDTH = 256
 _TIME_SCALE = 1000.0
 _POSITION_KERNEL = 31
-_TEXT_KERNEL = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,44 +92,6 @@ class TimeEmbedding(nn.Module):
         angles = _TIME_SCALE * time[:, None] * steps.exp()
         sinus = torch.cat((angles.sin(), angles.cos()), -1)
         return self.linear2(F.silu(self.linear1(sinus.to(self.linear1.weight))))
-
-
-class TextBlock(nn.Module):
-    """ConvNeXt V2 block (Woo et al. 2023)."""
-
-    def __init__(self, width: int, inner: int) -> None:
-        super().__init__()
-        self.depthwise = nn.Conv1d(width, width, _TEXT_KERNEL, padding=_TEXT_KERNEL // 2, groups=width)
-        self.norm = nn.LayerNorm(width, eps=_EPSILON)
-        self.expand = nn.Linear(width, inner)
-        self.gamma = nn.Parameter(torch.empty(inner))
-        self.beta = nn.Parameter(torch.empty(inner))
-        self.reduce = nn.Linear(inner, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, C)."""
-        y = self.norm(self.depthwise(x.transpose(1, 2)).transpose(1, 2))
-        y = F.gelu(self.expand(y))
-        energy = torch.linalg.vector_norm(y, dim=1, keepdim=True)  # of each channel, over time
-        response = energy / (energy.mean(-1, keepdim=True) + _EPSILON)
-        return x + self.reduce(self.gamma * (y * response) + self.beta + y)
-
-
-class TextEmbedding(nn.Module):
-    """The condition with its place in time, convolved."""
-
-    def __init__(self, config: DitConfig) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(
-            *(TextBlock(config.condition_width, config.text_inner_width) for _ in range(config.text_blocks))
-        )
-
-    def forward(self, condition: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, C)."""
-        T, C = condition.shape[1:]
-        exponents = torch.arange(0, C, 2, device=condition.device, dtype=torch.float32) / C
-        angles = torch.arange(T, device=condition.device)[:, None] * (1 / 10_000**exponents)
-        return self.blocks(condition + torch.cat((angles.cos(), angles.sin()), -1).to(condition))
 
 
 class PositionConvolution(nn.Module):
@@ -220,7 +182,7 @@ class Dit(nn.Module):
         self.config = config
         self.time = TimeEmbedding(config.width)
         self.step_size = TimeEmbedding(config.width)
-        self.text = TextEmbedding(config)
+        self.text = ConditionEmbedding(config.condition_width, config.text_inner_width, config.text_blocks)
         self.joined_in = nn.Linear(2 * config.bands + config.condition_width, config.width)
         self.positions = PositionConvolution(config.width, config.position_groups)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
