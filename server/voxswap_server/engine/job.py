@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,18 @@ from voxswap_server.domain import Notice
 from voxswap_server.engine.timeline import Timeline
 
 Samples = NDArray[np.float32]
+
+
+class Growth(Protocol):
+    """Of work that grows while it waits, and costs less in all where it is done at once."""
+
+    def later_s(self) -> float:
+        """By how many seconds it is wanted later where it may be put off; 0 once it does not grow any more."""
+        ...
+
+    def gather(self) -> None:
+        """Its call will do all that is there by then; else it does as much as was asked for, whatever the load."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +50,8 @@ class DeviceCall:
     """Positions it brings to a batch."""
     later_s: float = 0.0
     """Seconds of this request's audio that are on their way already: so much later than theirs is this work wanted."""
-    growing_s: Callable[[], float] | None = None
-    """By how many seconds it is wanted later where it may be put off, for what is there by then is done at once and
-    costs less in all; 0 once it does not grow any more. None: it never does."""
+    growth: Growth | None = None
+    """None: it is what it is."""
 
 
 @dataclass(frozen=True, slots=True)

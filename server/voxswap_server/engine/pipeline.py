@@ -4,7 +4,7 @@ Knows nothing of threads, of scheduling, of other utterances or of gRPC: it yiel
 sent their results. All state lives in the local variables of these generators and in the feed between them.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, repeat
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from voxswap_server.engine.faults import TokenWatch
 from voxswap_server.engine.feed import TokenFeed
-from voxswap_server.engine.job import DeviceCall, Emit, Work
+from voxswap_server.engine.job import DeviceCall, Emit, Growth, Work
 from voxswap_server.engine.prompts import EncodedPrompt
 from voxswap_server.engine.text_encoder import EncodedText
 from voxswap_server.engine.voice import Voice
@@ -134,7 +134,7 @@ def waveform(
         noise,
         speed=params.speed,
         steps=params.sample_steps,
-        piece_tokens=PIECE_TOKENS if params.live else PIECE_TOKENS[-1:],
+        piece_tokens=PIECE_TOKENS,
     )
     return (yield from _made(pieces))
 
@@ -163,13 +163,13 @@ def streamed_waveform(
     chunks, samples = Chunks(stream, feed), 0
     while not chunks.final:
         yield from feed.until(chunks.end)
-        samples += yield from _made(chunks.pieces(), chunks.growing_s)
+        samples += yield from _made(chunks.pieces(), chunks)
         feed.heard = chunks.heard
     return samples
 
 
 class Chunks:
-    """What a stream says of a feed, chunk after chunk."""
+    """What a stream says of a feed, chunk after chunk. Implements `job.Growth`."""
 
     def __init__(self, stream: TokenStream, feed: TokenFeed) -> None:
         self._stream = stream
@@ -181,15 +181,17 @@ class Chunks:
         """There is none."""
         self.heard = 0
         """Tokens that were spoken, once the pieces are through."""
+        self._gathers = False
 
     @property
     def _known(self) -> bool:
         return len(self._feed.tokens) >= self.end
 
     def pieces(self) -> Iterator[Tensor]:
-        """All chunks that are there when the device begins with them."""
-        while not self.final and (self._known or self._feed.ended):
-            self.final = not self._known
+        """The next chunk, or all that are there when the device begins with it, if it gathers."""
+        first = True
+        while (first or self._gathers) and not self.final and (self._known or self._feed.ended):
+            first, self.final = False, not self._known
             tokens = self._feed.tokens if self.final else self._feed.tokens[: self.end]
             self._stream.push(torch.tensor(tokens, dtype=torch.long), final=self.final)
             self.heard = len(tokens) - (0 if self.final else self._stream.delay_tokens)
@@ -197,8 +199,12 @@ class Chunks:
                 self.end = next(self._ends)
         yield from self._stream.speak(PIECE_TOKENS[-1:])
 
-    def growing_s(self) -> float:
-        """As of `DeviceCall`: a token more than the tokens that make it grow, until it fills a piece."""
+    def gather(self) -> None:
+        """As `Growth.gather`."""
+        self._gathers = True
+
+    def later_s(self) -> float:
+        """As `Growth.later_s`: a token behind those that make it grow, until it fills a piece."""
         waiting = len(self._feed.tokens) - self._stream.delay_tokens - self._feed.heard
         full = waiting >= FULL_TOKENS or not self._feed.grows
         return 0.0 if full else self._feed.unheard_s + 1 / TOKEN_RATE_HZ
@@ -212,16 +218,16 @@ def _chunk_ends(delay_tokens: int) -> Iterator[int]:
         yield known
 
 
-def _made(pieces: Iterator[Tensor], growing_s: Callable[[], float] | None = None) -> Generator[Work, Any, int]:
+def _made(pieces: Iterator[Tensor], growth: Growth | None = None) -> Generator[Work, Any, int]:
     """Emits pieces, each made by a device call of its own; returns how many samples they had.
 
     Args:
         pieces: made as they are asked for.
-        growing_s: as of `DeviceCall`, before the first piece is begun.
+        growth: of what the first of them begins with.
     """
     samples = 0
-    while (piece := (yield DeviceCall("decode", _next_piece, pieces, growing_s=growing_s))) is not None:
-        growing_s = None
+    while (piece := (yield DeviceCall("decode", _next_piece, pieces, growth=growth))) is not None:
+        growth = None
         samples += piece.size
         if piece.size:  # a step of the work may have made none yet
             yield Emit(piece)

@@ -19,7 +19,8 @@ class SchedulerConfig:
     """How much may run together."""
 
     batching: bool = True
-    """Off: every row runs alone, and an answer equals the answer of the same request alone byte for byte."""
+    """Off: every row runs alone and nothing is put off to be done at once, and an answer equals the answer of the same
+    request alone byte for byte."""
     max_step_rows: int = 16
     """Rows of one T2S step."""
     max_prefill_tokens: int = 1024

@@ -180,7 +180,7 @@ class Worker:
         ready = [job for job in self._strands.jobs.values() if job.outbox.ahead_s < self._config.max_ahead_s]
         company = sum(any(isinstance(strand.pending, DeviceCall) for strand in job.strands) for job in ready) > 1
         for job in ready:
-            patient = company and _PUTTING_OFF.allowed(dry_s=job.dry_s, now_s=now_s)
+            patient = company and self._scheduling.batching and _PUTTING_OFF.allowed(dry_s=job.dry_s, now_s=now_s)
             deadline_s = deadline_of(
                 accepted_s=job.accepted_s,
                 first_audio_s=job.first_audio_s,
@@ -191,13 +191,16 @@ class Worker:
             for strand in job.strands:
                 call = strand.pending
                 if isinstance(call, DeviceCall):
-                    later_s = call.later_s + (call.growing_s() if patient and call.growing_s else 0.0)
+                    later_s = call.later_s + (call.growth.later_s() if patient and call.growth else 0.0)
                     found.append(Candidate(strand.number, deadline_s + later_s, call.batch_key, call.cost))
         return found
 
     def _call(self, strands: list[Strand]) -> None:
         calls = [strand.pending for strand in strands if isinstance(strand.pending, DeviceCall)]
         started_s = self._clock()
+        for call in calls:
+            if call.growth and self._scheduling.batching:
+                call.growth.gather()
         try:
             results = calls[0].run([call.payload for call in calls])
         except Exception as error:

@@ -1,7 +1,6 @@
 """A request as a routine, on a voice whose tokens are written down: what is decoded when, in which order, and retries."""
 
 from itertools import accumulate, pairwise
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -23,8 +22,8 @@ from tests.fixtures.scripted import (
 )
 from voxswap_server.engine.faults import COLLAPSE_TOKENS
 from voxswap_server.engine.feed import TokenFeed
-from voxswap_server.engine.job import UtteranceRetried, UtteranceSpoken
-from voxswap_server.engine.pipeline import CHUNK_TOKENS, PIECE_TOKENS, Chunks
+from voxswap_server.engine.job import DeviceCall, UtteranceRetried, UtteranceSpoken
+from voxswap_server.engine.pipeline import CHUNK_TOKENS, Chunks
 from voxswap_server.engine.speaking import LookAhead, SpeechLine, speak
 from voxswap_server.errors import DegenerateAudio
 
@@ -63,25 +62,26 @@ def test_a_chunk_of_a_long_utterance_is_a_quarter_of_what_there_is() -> None:
     assert grown == [max(50, before // 4) for before in ends[len(CHUNK_TOKENS) - 1 : -1]]
 
 
-def test_chunks_that_came_meanwhile_are_spoken_at_once() -> None:
+@pytest.mark.parametrize("gathers", [True, False])
+def test_chunks_that_came_meanwhile_are_spoken_at_once_if_they_are_gathered(*, gathers: bool) -> None:
     class Wary(Device):
-        """Decodes only what it must, and keeps what each decoding call was told before."""
-
-        pushed: ClassVar[list[int]] = []
+        """Decodes only what it must, and keeps how much was pushed before each decoding call ended."""
 
         def _step(self, strand, waits) -> None:
-            before = len(self.calls)
+            before, work = len(self.calls), waits[strand]
+            if gathers and isinstance(work, DeviceCall) and work.growth:
+                work.growth.gather()
             super()._step(strand, waits)
             if self.calls[before:] == ["decode"]:
-                self.pushed.append(len(decoder.pushes))
+                pushed.add(len(decoder.pushes))
 
-    tokens, decoder = speech(ENDS[4] + 3), ScriptedDecoder()
+    tokens, decoder, pushed = speech(ENDS[4] + 3), ScriptedDecoder(), set()
     voice = scripted_voice({1: [tokens]}, decoder)
     device = Wary(lambda ready: ready - 1)  # the strand of tokens, as long as there is one
     device.run(speak(voice, params(), no_prompt(), iter([line(1)]), LookAhead()))
     assert said(device) == tokens
     assert decoder.pushes == [*((end, False) for end in ENDS[:5]), (len(tokens), True)]
-    assert set(device.pushed) == {6}, "all of them, and then their audio"
+    assert pushed == ({6} if gathers else {1, 2, 3, 4, 5, 6})
 
 
 @pytest.mark.parametrize(
@@ -97,21 +97,8 @@ def test_a_stream_grows_until_it_fills_a_piece_or_ends(heard: int, known: int, e
         feed.end()
     stream = ScriptedDecoder().stream(None, None, None)
     assert stream is not None
-    growing_s = Chunks(stream, feed).growing_s()
-    assert growing_s == pytest.approx((known - heard + 1) / 25 if grows else 0.0), "just behind the tokens"
-
-
-def test_nobody_waits_for_the_first_pieces_of_an_answer_that_is_sent_as_a_whole() -> None:
-    sizes = []
-
-    class Noting(ScriptedDecoder):
-        def synthesize(self, tokens, phones, *rest, piece_tokens, **others):
-            sizes.append(tuple(piece_tokens))
-            return super().synthesize(tokens, phones, *rest, **others)
-
-    for live in (True, False):
-        spoken({1: [speech(60)]}, Noting(), [1], exact=True, live=live)
-    assert sizes == [PIECE_TOKENS, PIECE_TOKENS[-1:]]
+    later_s = Chunks(stream, feed).later_s()
+    assert later_s == pytest.approx((known - heard + 1) / 25 if grows else 0.0), "just behind the tokens"
 
 
 @settings(max_examples=20)

@@ -65,6 +65,19 @@ async def heard(outbox: Outbox) -> list[float]:
     return [float(value) for piece in [piece async for piece in outbox.items()] for value in piece]
 
 
+class Growing:
+    """Notes in its payload that it was gathered."""
+
+    def __init__(self, by_s: float, payload: list[str]) -> None:
+        self._by_s, self._payload = by_s, payload
+
+    def later_s(self) -> float:
+        return self._by_s
+
+    def gather(self) -> None:
+        self._payload.append("gathered")
+
+
 def tone(value: float, count: int = 1) -> Emit:
     return Emit(np.full(count, value, np.float32))
 
@@ -394,17 +407,18 @@ async def test_work_that_is_wanted_later_waits_for_work_that_is_wanted_now(make:
 
 
 @pytest.mark.parametrize(
-    ("sent_s", "company", "grows", "wanted"),
+    ("sent_s", "company", "grows", "batching", "wanted"),
     [
-        (2.0, True, True, ["other", "other", "growing"]),
-        (2.0, True, False, ["growing", "other", "other"]),
-        (2.0, False, True, ["growing"]),
-        (0.5, True, True, ["growing", "other", "other"]),
-        (0.0, True, True, ["growing", "other", "other"]),
+        (2.0, True, True, True, ["other", "other", "growing, gathered"]),
+        (2.0, True, False, True, ["growing, gathered", "other", "other"]),
+        (2.0, False, True, True, ["growing, gathered"]),
+        (0.5, True, True, True, ["growing, gathered", "other", "other"]),
+        (0.0, True, True, True, ["growing, gathered", "other", "other"]),
+        (2.0, True, True, False, ["growing", "other", "other"]),
     ],
 )
 async def test_growing_work_is_put_off_in_company_while_nobody_runs_dry(
-    make: Callable[..., Bench], sent_s: float, company: bool, grows: bool, wanted: list[str]
+    make: Callable[..., Bench], sent_s: float, company: bool, grows: bool, batching: bool, wanted: list[str]
 ) -> None:
     order: list[str] = []
     begun: Future[None] = Future()
@@ -417,7 +431,9 @@ async def test_growing_work_is_put_off_in_company_while_nobody_runs_dry(
         if sent_s:
             yield tone(1.0, int(sent_s * RATE_HZ))
         yield Await(begun)
-        yield DeviceCall("decode", note, "growing", growing_s=lambda: 9.0 if grows else 0.0)
+        payload = ["growing"]
+        growth = Growing(9.0 if grows else 0.0, payload)
+        yield DeviceCall("decode", lambda rows: note([", ".join(rows[0])]), payload, growth=growth)
 
     def other() -> Routine:
         yield Emit(np.zeros(int(sent_s * RATE_HZ) + RATE_HZ, np.float32))
@@ -425,7 +441,7 @@ async def test_growing_work_is_put_off_in_company_while_nobody_runs_dry(
         for _ in range(2):
             yield DeviceCall("t2s", note, "other")
 
-    bench = make(clock=lambda: 7.0)
+    bench = make(clock=lambda: 7.0, batching=batching)
     outboxes = [bench.submit(routine())[1] for routine in ((growing, other) if company else (growing,))]
     if not company:
         begun.set_result(None)
