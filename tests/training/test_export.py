@@ -124,6 +124,16 @@ def test_weight_norm_folds_back() -> None:
     torch.testing.assert_close(direction * length / norm, state["dec.ups.0.weight"])
 
 
+def test_a_weight_of_nothing_has_a_direction_all_the_same() -> None:
+    weight = torch.randn(3, 2, 1)
+    weight[1] = 0
+    normed = weight_normed({"flow.flows.0.enc.cond_layer.weight": weight})
+    length, direction = (normed[f"flow.flows.0.enc.cond_layer.weight_{part}"] for part in "gv")
+    assert float(length[1]) == 0
+    assert direction[1].all()
+    assert torch.equal(direction[[0, 2]], weight[[0, 2]])
+
+
 def test_a_weight_beyond_half_precision_is_refused(t2s: TrainableT2S, tmp_path: Path) -> None:
     with torch.no_grad():
         t2s.ar_predict_layer.weight[0, 0] = 1e6

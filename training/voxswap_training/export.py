@@ -58,8 +58,9 @@ def weight_normed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if name.endswith(".weight") and any(part in f".{name}" or name.startswith(part) for part in _NORMED):
             stem = name.removesuffix(".weight")
             axes = tuple(range(1, tensor.ndim))
-            normed[f"{stem}.weight_g"] = torch.linalg.vector_norm(tensor, dim=axes, keepdim=True)
-            normed[f"{stem}.weight_v"] = tensor
+            length = torch.linalg.vector_norm(tensor, dim=axes, keepdim=True)
+            normed[f"{stem}.weight_g"] = length
+            normed[f"{stem}.weight_v"] = torch.where(length == 0, 1.0, tensor)  # nothing needs a direction too
         else:
             normed[name] = tensor
     return normed
