@@ -31,7 +31,7 @@ class Growth(Protocol):
         ...
 
     def gather(self) -> None:
-        """Its call will do all that is there by then; else it does as much as was asked for, whatever the load."""
+        """Its call will do all that is there by then; else it does what it does whenever it is alone."""
         ...
 
 

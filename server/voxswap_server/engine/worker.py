@@ -8,7 +8,7 @@ tried again one by one.
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -178,9 +178,9 @@ class Worker:
     def _candidates(self) -> list[Candidate]:
         found, now_s = [], self._clock()
         ready = [job for job in self._strands.jobs.values() if job.outbox.ahead_s < self._config.max_ahead_s]
-        company = sum(any(isinstance(strand.pending, DeviceCall) for strand in job.strands) for job in ready) > 1
+        company = self._in_company(ready)
         for job in ready:
-            patient = company and self._scheduling.batching and _PUTTING_OFF.allowed(dry_s=job.dry_s, now_s=now_s)
+            patient = company and _PUTTING_OFF.allowed(dry_s=job.dry_s, now_s=now_s)
             deadline_s = deadline_of(
                 accepted_s=job.accepted_s,
                 first_audio_s=job.first_audio_s,
@@ -195,12 +195,18 @@ class Worker:
                     found.append(Candidate(strand.number, deadline_s + later_s, call.batch_key, call.cost))
         return found
 
+    def _in_company(self, jobs: Iterable[Job]) -> bool:
+        """Whether several of them want the device, and may change how the others' work is cut."""
+        wanting = sum(any(isinstance(strand.pending, DeviceCall) for strand in job.strands) for job in jobs)
+        return self._scheduling.batching and wanting > 1
+
     def _call(self, strands: list[Strand]) -> None:
         calls = [strand.pending for strand in strands if isinstance(strand.pending, DeviceCall)]
         started_s = self._clock()
-        for call in calls:
-            if call.growth and self._scheduling.batching:
-                call.growth.gather()
+        grown = [call.growth for call in calls if call.growth]
+        if grown and self._in_company(self._strands.jobs.values()):
+            for growth in grown:
+                growth.gather()
         try:
             results = calls[0].run([call.payload for call in calls])
         except Exception as error:

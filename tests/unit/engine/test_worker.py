@@ -409,9 +409,9 @@ async def test_work_that_is_wanted_later_waits_for_work_that_is_wanted_now(make:
 @pytest.mark.parametrize(
     ("sent_s", "company", "grows", "batching", "wanted"),
     [
-        (2.0, True, True, True, ["other", "other", "growing, gathered"]),
+        (2.0, True, True, True, ["other", "other", "growing"]),  # by then it is alone
         (2.0, True, False, True, ["growing, gathered", "other", "other"]),
-        (2.0, False, True, True, ["growing, gathered"]),
+        (2.0, False, True, True, ["growing"]),
         (0.5, True, True, True, ["growing, gathered", "other", "other"]),
         (0.0, True, True, True, ["growing, gathered", "other", "other"]),
         (2.0, True, True, False, ["growing", "other", "other"]),
