@@ -13,6 +13,7 @@ DRAWN: Final[Mapping[str, tuple[str, str]]] = {
     "t2s": ("dev_cross_entropy", "T2S: cross-entropy of held-out lines, nats"),
     "acoustic": ("dev_distance", "acoustic: distance of mel frames of held-out lines"),
     "vocoder": ("dev_mel", "vocoder: mel distance of held-out sound, log units"),
+    "source": ("dev_unsteady_made", "source: slip of the phase from frame to frame, cycles"),
     "decoder": ("dev_mel", "decoder: mel distance of held-out lines, log units"),
     "content": ("dev_distance", "content encoder: distance of held-out clips"),
     "ecapa": ("dev_distance", "ECAPA: distance from CAM++ on held-out clips"),
