@@ -14,6 +14,7 @@ from torch import Tensor
 
 from voxswap_training.channels import PHASES_PER_FRAME
 from voxswap_training.pitch import Pitch, hertz_of
+from voxswap_training.ragged import Rows
 from voxswap_training.sound import RATE_HZ, Sound
 from voxswap_training.utterances import FRAME_SAMPLES
 
@@ -51,8 +52,7 @@ class Phases:
             planned = hertz_of(pitch.rows(index, start, frames))[0].T.reshape(-1).double().numpy()
             measured.append(torch.from_numpy(fundamental_phase(samples, planned)).view(frames, PHASES_PER_FRAME))
         self._cycles = torch.cat(measured)
-        self._counts = torch.tensor([len(row) for row in measured])
-        self._ends = torch.cumsum(self._counts, 0)
+        self._rows = Rows.of(torch.tensor([len(row) for row in measured]))
 
     def rows(self, rows: Tensor, first: Tensor, frames: int) -> Tensor:
         """Stretches of rows, zeros beyond their ends.
@@ -65,8 +65,6 @@ class Phases:
         Returns:
             (B, PHASES, frames)
         """
-        place = first[:, None] + torch.arange(frames)
-        inside = (place >= 0) & (place < self._counts[rows][:, None])
-        index = (self._ends[rows] - self._counts[rows])[:, None] + place
-        angle = 2 * torch.pi * self._cycles[index.clamp(0, len(self._cycles) - 1)]
+        index, inside = self._rows.stretches(rows, first, frames)
+        angle = 2 * torch.pi * self._cycles[index]
         return (torch.cat([angle.cos(), angle.sin()], -1) * inside[..., None]).transpose(1, 2)

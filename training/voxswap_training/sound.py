@@ -16,6 +16,7 @@ from scipy.signal import resample_poly
 from torch import Tensor
 
 from voxswap_training.pack import Lines
+from voxswap_training.ragged import Rows
 
 RATE_HZ: Final = 32_000
 CONTENT_RATE_HZ: Final = 16_000
@@ -53,15 +54,14 @@ class Sound:
     def __init__(self, file: Path, counts: NDArray[np.int64], device: torch.device) -> None:
         samples = torch.from_numpy(np.memmap(file, np.int16, "c"))
         self._samples = samples.to(device) if device.type == "cuda" else samples
-        self._ends = torch.from_numpy(np.cumsum(counts))
-        if int(self._ends[-1]) != len(samples):
-            raise ValueError(f"{file} has {len(samples)} samples, its rows have {int(self._ends[-1])}")
-        self._counts = torch.from_numpy(counts)
+        self._rows = Rows.of(torch.from_numpy(counts))
+        if int(self._rows.ends[-1]) != len(samples):
+            raise ValueError(f"{file} has {len(samples)} samples, its rows have {int(self._rows.ends[-1])}")
 
     @property
     def counts(self) -> Tensor:
         """Samples of each row."""
-        return self._counts
+        return self._rows.counts
 
     def rows(self, rows: Tensor, first: Tensor, length: int) -> Tensor:
         """Stretches of rows, zeros beyond their ends.
@@ -74,8 +74,5 @@ class Sound:
         Returns:
             (B, length) float32 in -1..1
         """
-        place = first[:, None] + torch.arange(length)
-        inside = (place >= 0) & (place < self._counts[rows][:, None])
-        index = (self._ends[rows] - self._counts[rows])[:, None] + place
-        index, inside = (x.to(self._samples.device) for x in (index.clamp(0, len(self._samples) - 1), inside))
+        index, inside = (x.to(self._samples.device) for x in self._rows.stretches(rows, first, length))
         return self._samples[index].float() / 32768 * inside

@@ -18,6 +18,7 @@ from voxswap_training.mel_frames import MelFrames, pitch_of, with_pitch
 from voxswap_training.pack import Lines
 from voxswap_training.phases import Phases
 from voxswap_training.pitch import Pitch
+from voxswap_training.ragged import Rows
 from voxswap_training.sound import Sound
 from voxswap_training.source import spoken_of, with_source
 from voxswap_training.train_acoustic import Acoustic
@@ -95,28 +96,25 @@ class SaidStretches:
         """Says all utterances: about a minute of one core for an hour of speech."""
         self._sound, self._phases, self._rows, self._odds = sound, phases, utterances.rows, utterances.odds
         self._device = next(acoustic.parameters()).device
-        self._counts = torch.from_numpy(2 * lines.tokens.lengths[self._rows])
-        self._ends = torch.cumsum(self._counts, 0)
+        self._said = Rows.of(torch.from_numpy(2 * lines.tokens.lengths[self._rows]))
         shape = acoustic.decoder.shape
-        self._frames = torch.empty(int(self._ends[-1]), SPOKEN_CHANNELS, dtype=torch.half)
+        self._frames = torch.empty(int(self._said.ends[-1]), SPOKEN_CHANNELS, dtype=torch.half)
         self._speakers = torch.empty(len(self._rows), shape.gin_channels, 1)
-        for places in np.array_split(np.argsort(self._counts.numpy()), -(-len(self._rows) // _SAID_AT_ONCE)):
+        for places in np.array_split(np.argsort(self._said.counts.numpy()), -(-len(self._rows) // _SAID_AT_ONCE)):
             batch = utterances.batch(self._rows[places])
             with torch.no_grad(), autocast(self._device):
                 z, _, speaker = acoustic(batch, corrupted_share=corrupted_share)
             said = with_pitch(spoken_of(z), batch.pitch.to(z.dtype)).half().cpu()
             self._speakers[places] = speaker.float().cpu()
             for place, row in zip(places, said, strict=True):
-                count, end = self._counts[place], self._ends[place]
+                count, end = self._said.counts[place], self._said.ends[place]
                 self._frames[end - count : end] = row[:, :count].T
 
     def draw(self, rng: np.random.Generator, count: int, frames: int) -> Stretch:
         places = torch.from_numpy(rng.choice(len(self._rows), count, p=self._odds))
-        counts = self._counts[places]
-        first = torch.from_numpy(rng.integers(0, (counts - frames).clamp_min(0).numpy() + 1))
-        place = first[:, None] + torch.arange(-EDGE_FRAMES, frames + EDGE_FRAMES)
-        inside = (place >= 0) & (place < counts[:, None])
-        index = ((self._ends[places] - counts)[:, None] + place).clamp(0, len(self._frames) - 1)
+        room = (self._said.counts[places] - frames).clamp_min(0).numpy()
+        first = torch.from_numpy(rng.integers(0, room + 1))
+        index, inside = self._said.stretches(places, first - EDGE_FRAMES, frames + 2 * EDGE_FRAMES)
         said = (self._frames[index] * inside[..., None]).transpose(1, 2).float()
         rows = torch.from_numpy(self._rows)[places]
         samples = self._sound.rows(rows, first * FRAME_SAMPLES, frames * FRAME_SAMPLES)
