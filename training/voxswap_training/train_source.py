@@ -1,8 +1,8 @@
 """Stage `source`: the last couplings of the flow learn to make the phase of a voice out of noise and pitch.
 
 What they are to make can be written down: noise that runs round with the pitch, averaged over a window, stays in step
-with it for as long as the window is, and begins anywhere. Only pitch is needed for it, so all plans teach it, at any
-height. Knows nothing of sound.
+with it for as long as the window is, and begins anywhere. Only the pitch of spoken rows is needed for it, shifted to
+any height. Knows nothing of sound.
 """
 
 from collections.abc import Mapping

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxswap_server.domain import Notice
+from voxswap_server.engine.playback import Playback
 from voxswap_server.engine.timeline import Timeline
 
 Samples = NDArray[np.float32]
@@ -239,11 +240,8 @@ class Job:
     """What its calls took, its share of those that others rode along in."""
     timeline: Timeline = field(default_factory=Timeline)
     """When it was in which stage."""
-    first_audio_s: float | None = None
-    dry_s: float | None = None
-    """When a listener who began with the first audio has played all that was sent; waits in mid-stream are in it."""
-    sent_samples: int = 0
+    playback: Playback = field(init=False)
+    """Of what left the device."""
 
-    @property
-    def sent_audio_s(self) -> float:
-        return self.sent_samples / self.rate_hz
+    def __post_init__(self) -> None:
+        self.playback = Playback(self.accepted_s)

@@ -16,10 +16,15 @@ class Playback:
     underrun_s: float = 0.0
     """How long the listener has waited in mid-stream, all together."""
 
+    @property
+    def dry_s(self) -> float | None:
+        """Reading when all that was sent has been played; None before the first chunk."""
+        return None if self.started_s is None else self.started_s + self.sent_s + self.underrun_s
+
     def sent(self, audio_s: float, now_s: float) -> None:
         """A chunk of `audio_s` seconds was handed over at the reading `now_s`."""
-        if self.started_s is None:
+        if self.dry_s is None:
             self.started_s = now_s
-        dry_s = self.started_s + self.sent_s + self.underrun_s
-        self.underrun_s += max(0.0, now_s - dry_s)
+        else:
+            self.underrun_s += max(0.0, now_s - self.dry_s)
         self.sent_s += audio_s

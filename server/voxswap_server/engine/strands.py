@@ -93,11 +93,7 @@ class Strands:
         if isinstance(work, Tell):
             job.outbox.put(work.note)
             return None
-        now_s = self._clock()
-        if job.first_audio_s is None:
-            job.first_audio_s = now_s
-        job.dry_s = max(now_s, job.dry_s or now_s) + work.samples.size / job.rate_hz
-        job.sent_samples += work.samples.size
+        job.playback.sent(work.samples.size / job.rate_hz, self._clock())
         job.outbox.put(work.samples)
         return None
 

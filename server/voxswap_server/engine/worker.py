@@ -180,11 +180,11 @@ class Worker:
         ready = [job for job in self._strands.jobs.values() if job.outbox.ahead_s < self._config.max_ahead_s]
         company = self._in_company(ready)
         for job in ready:
-            patient = company and _PUTTING_OFF.allowed(dry_s=job.dry_s, now_s=now_s)
+            patient = company and _PUTTING_OFF.allowed(dry_s=job.playback.dry_s, now_s=now_s)
             deadline_s = deadline_of(
                 accepted_s=job.accepted_s,
-                first_audio_s=job.first_audio_s,
-                sent_audio_s=job.sent_audio_s,
+                first_audio_s=job.playback.started_s,
+                sent_audio_s=job.playback.sent_s,
                 batch=job.batch,
                 patience=self._patience,
             )

@@ -17,10 +17,13 @@ def test_a_stream_that_keeps_up_has_no_underrun() -> None:
 
 def test_waiting_in_mid_stream_is_counted_once() -> None:
     playback = Playback(accepted_s=0.0)
+    assert playback.dry_s is None
     playback.sent(1.0, 0.0)
+    assert playback.dry_s == 1.0
     playback.sent(1.0, 3.0)  # dry from 1 to 3
     playback.sent(1.0, 4.5)  # the second chunk lasted from 3 to 4: dry for half a second more
     assert playback.underrun_s == pytest.approx(2.5)
+    assert playback.dry_s == pytest.approx(5.5)
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 5), st.floats(0, 5)), min_size=1, max_size=20))
