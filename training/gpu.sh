@@ -25,29 +25,31 @@ start() { # NAME COMMAND...: in the background, with a log of its own
     "${@:2}" >>"$work/$1.log" 2>&1 &
     jobs+=($!)
 }
-# The decoder's halves learn side by side; what is left of the run then goes to the whole of it.
+# The decoder's halves and its source learn side by side; what is left of the run then goes to the whole of it.
 minutes() { "$python" -c "print(round($1, 2))"; }
-both_halves_then_whole() {
+parts_then_whole() {
     local began=$SECONDS sound=(--sound "$work/sound" --codebook "$pack/codebook.npz" --report-every 250)
     stage acoustic "${common[@]}" "${sound[@]}" --minutes "$run" --out "$work/acoustic" \
         --budget-minutes "$(minutes "$total * 0.3")" --batch 64 &
     local acoustic=$!
+    stage source "${common[@]}" --minutes "$run" --codebook "$pack/codebook.npz" --out "$work/source" \
+        --budget-minutes 5 --batch 64 --report-every 250 &
+    local source=$!
     stage vocoder "${common[@]}" "${sound[@]}" --minutes "$run" --out "$work/vocoder" \
         --budget-minutes "$(minutes "$total * 0.6")" --batch 48 --judge-width 32 || return
-    wait "$acoustic" || return
+    wait "$acoustic" && wait "$source" || return
     local left
     left=$(minutes "$run - ($SECONDS - $began) / 60")
     if "$python" -c "exit($left < 0.3)"; then
         stage decoder "${common[@]}" "${sound[@]}" --minutes "$left" \
-            --acoustic "$work/acoustic/acoustic.pt" --vocoder "$work/vocoder/vocoder.pt" --out "$work/decoder" \
+            --acoustic "$work/acoustic/acoustic.pt" --vocoder "$work/vocoder/vocoder.pt" \
+            --source "$work/source/source.pt" --out "$work/decoder" \
             --budget-minutes "$(minutes "$total * 0.35")" --batch 48 --judge-width 32
     fi
 }
-start decoder both_halves_then_whole
+start decoder parts_then_whole
 start t2s stage t2s "${common[@]}" --minutes "$run" --codebook "$pack/codebook.npz" --out "$work/t2s" --budget-minutes 14 \
     --batch-tokens 40000 --report-every 250
-start source stage source "${common[@]}" --minutes "$run" --codebook "$pack/codebook.npz" --out "$work/source" \
-    --budget-minutes 5 --batch 64 --report-every 250
 start content stage content "${common[@]}" --minutes "$run" --codebook "$pack/codebook.npz" --sound "$work/sound" \
     --out "$work/content" --budget-minutes 7 --batch 64 --report-every 250
 if [ -e "$pack/clips.npz" ]; then

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,7 +14,6 @@ from voxswap_training.channels import (
     LATER,
     NOISE,
     PHASES,
-    PHASES_PER_FRAME,
     PITCH,
     SEEDS,
     SPOKEN,
@@ -31,7 +29,7 @@ from voxswap_training.pack import Lines
 from voxswap_training.pitch import Pitch, hertz_of, within
 from voxswap_training.source import phases_of, spoken_of, with_source
 from voxswap_training.sovits import TrainableSovits
-from voxswap_training.train_source import SourceSettings, SourceTrainer, cycles_of, slips, wanted_phases
+from voxswap_training.train_source import SourceSettings, SourceTrainer
 
 CPU = torch.device("cpu")
 FRAMES = 12
@@ -113,46 +111,6 @@ def test_the_generator_hears_neither_seeds_nor_states(sovits: TrainableSovits) -
         assert torch.equal(generator(z, speaker), before)
         z[:, list(PHASES)] = 9.0
         assert not torch.equal(generator(z, speaker), before)
-
-
-def steady(hertz: float, frames: int) -> torch.Tensor:
-    return torch.full((1, 2, frames), 12 * np.log2(hertz / 150) / 4)
-
-
-def test_wanted_phases_turn_as_fast_as_the_voice() -> None:
-    phases = wanted_phases(steady(170.0, 60), torch.randn(1, 2, 60), reach=8)
-    cosines, sines = phases.transpose(1, 2).chunk(2, -1)
-    turning = torch.complex(cosines, sines).flatten()
-    assert (turning.abs() - 1).abs().max() < 1e-4
-    turned = torch.angle(turning[1:] * turning[:-1].conj()) / (2 * torch.pi)
-    within_frames = torch.ones(599, dtype=torch.bool)
-    within_frames[PHASES_PER_FRAME - 1 :: PHASES_PER_FRAME] = False
-    torch.testing.assert_close(turned[within_frames], torch.full((540,), 170 / 500), atol=1e-4, rtol=0)
-    hertz = 500 * turned.mean()
-    assert abs(float(hertz) - 170) < 5, "from frame to frame it drifts, but not away"
-
-
-def test_a_steady_phase_never_slips_and_an_unsteady_one_does() -> None:
-    pitch = steady(170.0, 20)
-    angle = 2 * torch.pi * cycles_of(pitch)
-    phases = torch.cat([angle.cos(), angle.sin()], -1).transpose(1, 2).float()
-    assert slips(phases, pitch).abs().max() < 1e-4
-    phases[..., 10:] *= -1
-    found = slips(phases, pitch).abs()
-    torch.testing.assert_close(found[:, 9], torch.full((1, 2), 2.0), atol=1e-4, rtol=0)
-    assert found[:, 10:].max() < 1e-4
-
-
-def test_other_seeds_begin_elsewhere() -> None:
-    pitch = steady(170.0, 40)
-    one, two = (wanted_phases(pitch, torch.randn(1, 2, 40), reach=8) for _ in range(2))
-    assert (one - two).abs().mean() > 0.1
-
-
-def test_cycles_are_counted_from_the_beginning() -> None:
-    cycles = cycles_of(steady(200.0, 5))
-    assert cycles.shape == (1, 5, PHASES_PER_FRAME)
-    torch.testing.assert_close(cycles.flatten(), torch.arange(1, 51).double() * 0.4)
 
 
 def test_pitch_is_kept_within_a_range() -> None:

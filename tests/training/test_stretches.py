@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from tests.training.test_export import SOVITS_SHAPE
-from voxswap_training.channels import CHANNELS
+from voxswap_training.channels import CHANNELS, PHASES_PER_FRAME
 from voxswap_training.mel_frames import MelFrames, pitch_of
+from voxswap_training.oscillator import Misses
 from voxswap_training.pack import Lines
 from voxswap_training.phases import Phases
 from voxswap_training.pitch import Pitch
@@ -71,10 +72,21 @@ class Numbering(Acoustic):
         return z, torch.ones(B, 1, frames), speaker
 
 
+class Halving(Misses):
+    """All phases are half as long as they should be."""
+
+    def __init__(self) -> None:
+        pass
+
+    def draw(self, rows: torch.Tensor, first: torch.Tensor, frames: int) -> torch.Tensor:
+        assert rows.shape == first.shape
+        return torch.full((len(rows), frames, PHASES_PER_FRAME), 0.5 + 0j)
+
+
 def test_said_frames_belong_to_their_sound(lines: Lines, counting: Sound, pitch: Pitch, phases: Phases) -> None:
     utterances = Utterances(lines, counting, pitch, CPU, dev=False, seed=0)
     acoustic = Numbering(SOVITS_SHAPE, torch.zeros(1024, 24))
-    said = SaidStretches(acoustic, utterances, lines, counting, phases, corrupted_share=0.0)
+    said = SaidStretches(acoustic, utterances, lines, counting, phases, Halving(), corrupted_share=0.0)
     starts = np.cumsum(counting.counts.numpy()) - counting.counts.numpy()
     rng = np.random.default_rng(0)
     seen = set()
@@ -89,7 +101,7 @@ def test_said_frames_belong_to_their_sound(lines: Lines, counting: Sound, pitch:
             wanted = pitch.rows(torch.tensor([row]), middle[:1].long(), FRAMES)[0]
             found = pitch_of(frames[None])[0, :, EDGE_FRAMES:-EDGE_FRAMES]
             torch.testing.assert_close(found, wanted, atol=2e-3, rtol=2e-3)
-            wanted = phases.rows(torch.tensor([row]), middle[:1].long(), FRAMES)[0]
+            wanted = phases.rows(torch.tensor([row]), middle[:1].long(), FRAMES)[0] / 2
             assert torch.equal(phases_of(frames[None])[0, :, EDGE_FRAMES:-EDGE_FRAMES], wanted)
             for edge in (frames[1, :EDGE_FRAMES], frames[1, -EDGE_FRAMES:]):
                 outside = edge == 0

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from tests.training.test_export import SOVITS_SHAPE
 from voxswap_training import train_decoder, train_vocoder
 from voxswap_training.channels import PHASES
+from voxswap_training.flow import SOURCE_COUPLINGS, Flow
 from voxswap_training.generator import Generator
 from voxswap_training.loop import Budget
 from voxswap_training.pack import Lines
@@ -20,7 +22,7 @@ from voxswap_training.sound import Sound
 from voxswap_training.source import with_source
 from voxswap_training.sovits import TrainableSovits
 from voxswap_training.train_acoustic import Acoustic, AcousticSettings, AcousticTrainer
-from voxswap_training.train_decoder import Halves
+from voxswap_training.train_decoder import Parts
 from voxswap_training.train_generator import GeneratorSettings
 from voxswap_training.utterances import Utterances
 
@@ -41,6 +43,14 @@ def rows(file: Path) -> list[Mapping[str, Any]]:
 def held_out(lines: Lines) -> Lines:
     lines.dev[6:8] = True
     return lines
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Couplings that have learnt nothing."""
+    flow = Flow(replace(SOVITS_SHAPE, couplings=SOURCE_COUPLINGS))
+    torch.save({"network": flow.state_dict()}, tmp_path / "source.pt")
+    return tmp_path / "source.pt"
 
 
 def train_acoustic(lines: Lines, sound: Sound, pitch: Pitch, folder: Path, minutes: float) -> AcousticTrainer:
@@ -107,26 +117,26 @@ def test_the_vocoder_learns_with_its_judges_and_goes_on(
 
 
 def test_the_decoder_starts_from_both_and_goes_on_by_itself(
-    held_out: Lines, sound: Sound, pitch: Pitch, tmp_path: Path
+    held_out: Lines, sound: Sound, pitch: Pitch, source: Path, tmp_path: Path
 ) -> None:
     for half in ("acoustic", "vocoder"):
         (tmp_path / half).mkdir()
     acoustic = train_acoustic(held_out, sound, pitch, tmp_path / "acoustic", FEW).acoustic
     vocoder = trained_vocoder(held_out, sound, pitch, tmp_path / "vocoder", FEW)
-    halves = Halves(tmp_path / "acoustic" / "acoustic.pt", tmp_path / "vocoder" / "vocoder.pt")
+    parts = Parts(tmp_path / "acoustic" / "acoustic.pt", tmp_path / "vocoder" / "vocoder.pt", source)
 
-    def decoder(name: str, minutes: float, halves: Halves = halves) -> TrainableSovits:
+    def decoder(name: str, minutes: float, parts: Parts = parts) -> TrainableSovits:
         budget, folder = Budget(total_minutes=0.1, run_minutes=minutes), tmp_path / name
         folder.mkdir(exist_ok=True)
         return train_decoder.train(
-            held_out, sound, pitch, CODEBOOK, folder, budget, GENERATOR, halves=halves, shape=SOVITS_SHAPE, device=CPU
+            held_out, sound, pitch, CODEBOOK, folder, budget, GENERATOR, parts=parts, shape=SOVITS_SHAPE, device=CPU
         )
 
     same = decoder("unspent", 0.0)
     assert torch.equal(same.enc_p.proj.weight, acoustic.decoder.enc_p.proj.weight)
     assert torch.equal(same.dec.conv_pre.weight, vocoder.conv_pre.weight)
     before = decoder("decoder", FEW).dec.conv_post.weight.detach().clone()
-    halves.acoustic.unlink()
+    parts.acoustic.unlink()
     again = decoder("decoder", 1.0)
     found = rows(tmp_path / "decoder" / "decoder.jsonl")
     assert {"mel", "judges", "dev_mel"} <= found[0].keys()
@@ -136,20 +146,20 @@ def test_the_decoder_starts_from_both_and_goes_on_by_itself(
 
 
 def test_a_decoder_can_begin_from_another_with_a_better_prior(
-    held_out: Lines, sound: Sound, pitch: Pitch, tmp_path: Path
+    held_out: Lines, sound: Sound, pitch: Pitch, source: Path, tmp_path: Path
 ) -> None:
     first = train_acoustic(held_out, sound, pitch, tmp_path, FEW).acoustic
     trained_vocoder(held_out, sound, pitch, tmp_path, FEW)
     budget, shape = Budget(total_minutes=0.1, run_minutes=FEW), SOVITS_SHAPE
-    halves = Halves(tmp_path / "acoustic.pt", tmp_path / "vocoder.pt")
+    parts = Parts(tmp_path / "acoustic.pt", tmp_path / "vocoder.pt", source)
     old = train_decoder.train(
-        held_out, sound, pitch, CODEBOOK, tmp_path, budget, GENERATOR, halves=halves, shape=shape, device=CPU
+        held_out, sound, pitch, CODEBOOK, tmp_path, budget, GENERATOR, parts=parts, shape=shape, device=CPU
     )
     better = train_acoustic(held_out, sound, pitch, tmp_path, 1.0).acoustic
     (tmp_path / "new").mkdir()
-    halves, budget = Halves(tmp_path / "acoustic.pt", tmp_path / "decoder.pt"), Budget(0.1, 0.0)
+    parts, budget = Parts(tmp_path / "acoustic.pt", tmp_path / "decoder.pt", source), Budget(0.1, 0.0)
     new = train_decoder.train(
-        held_out, sound, pitch, CODEBOOK, tmp_path / "new", budget, GENERATOR, halves=halves, shape=shape, device=CPU
+        held_out, sound, pitch, CODEBOOK, tmp_path / "new", budget, GENERATOR, parts=parts, shape=shape, device=CPU
     )
     assert torch.equal(new.dec.conv_post.weight, old.dec.conv_post.weight)
     assert torch.equal(new.enc_p.proj.weight, better.decoder.enc_p.proj.weight)

@@ -73,6 +73,7 @@ class Flow(nn.Module):
 
     def __init__(self, shape: SovitsShape) -> None:
         super().__init__()
+        self.speaker_channels = shape.gin_channels
         order = range(shape.inter_channels)
         self.flows = nn.ModuleDict(
             {

@@ -19,8 +19,10 @@ from voxswap_training.sound import RATE_HZ, Sound
 from voxswap_training.utterances import FRAME_SAMPLES
 
 _DECIMATION: Final = 4
-_WINDOW_S: Final = 0.028
-"""A Hann window's zeros lie then at 71 Hz: below the lowest voice, so neither harmonics nor hum turn the angle."""
+_WINDOW_S: Final = 0.12
+"""So long that the phase is as even as one that the couplings make, through onsets and stops too: told more, a
+generator learns to hear from it where there is voice at all, and is lost with a phase that is nobody's. On twenty lines
+this is within 0.03 cycles (root mean square) of what a window of 28 ms finds."""
 
 
 def fundamental_phase(samples: NDArray[np.float32], pitch_hz: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -135,18 +135,19 @@ def _decoder(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     _add_generator(stage, batch=32, rate=5e-4, judge_rate=4e-4, judged_from=0.0)
     stage.add_argument("--acoustic", type=Path, required=True, help="checkpoint of stage `acoustic`")
     stage.add_argument("--vocoder", type=Path, required=True, help="checkpoint of stage `vocoder`")
+    stage.add_argument("--source", type=Path, required=True, help="checkpoint of stage `source`")
     stage.set_defaults(run=_run_decoder)
 
 
 def _run_decoder(options: argparse.Namespace) -> None:
     from voxswap_training.shape import SovitsShape
-    from voxswap_training.train_decoder import Halves, train
+    from voxswap_training.train_decoder import Parts, train
 
     device, settings, shape = device_of(options), _generator_settings(options), SovitsShape()
     corpus = decoder_sound(options, device)
     codebook = decoder_codebook(options, shape.content_width)
-    halves = Halves(options.acoustic, options.vocoder)
-    train(*corpus, codebook, options.out, budget_of(options), settings, halves=halves, shape=shape, device=device)
+    parts = Parts(options.acoustic, options.vocoder, options.source)
+    train(*corpus, codebook, options.out, budget_of(options), settings, parts=parts, shape=shape, device=device)
 
 
 def _add_generator(

@@ -1,7 +1,8 @@
 """What the generator learns from: stretches of frames, and the sound that they stand for.
 
 True frames are measured on the sound; said ones are what the acoustic half makes of tokens, phones and a reference,
-at the true pitch: spoken at a guessed one, no sound would match the truth. Knows nothing of losses.
+at the true pitch: spoken at a guessed one, no sound would match the truth. Their phase is the true one too, but as far
+off as one that the couplings make. Knows nothing of losses.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from torch import Tensor
 from voxswap_training.channels import SPOKEN_CHANNELS
 from voxswap_training.loop import autocast
 from voxswap_training.mel_frames import MelFrames, pitch_of, with_pitch
+from voxswap_training.oscillator import Misses, missed
 from voxswap_training.pack import Lines
 from voxswap_training.phases import Phases
 from voxswap_training.pitch import Pitch
@@ -90,11 +92,13 @@ class SaidStretches:
         lines: Lines,
         sound: Sound,
         phases: Phases,
+        misses: Misses,
         *,
         corrupted_share: float,
     ) -> None:
         """Says all utterances: about a minute of one core for an hour of speech."""
-        self._sound, self._phases, self._rows, self._odds = sound, phases, utterances.rows, utterances.odds
+        self._sound, self._phases, self._misses = sound, phases, misses
+        self._rows, self._odds = utterances.rows, utterances.odds
         self._device = next(acoustic.parameters()).device
         self._said = Rows.of(torch.from_numpy(2 * lines.tokens.lengths[self._rows]))
         shape = acoustic.decoder.shape
@@ -118,6 +122,6 @@ class SaidStretches:
         said = (self._frames[index] * inside[..., None]).transpose(1, 2).float()
         rows = torch.from_numpy(self._rows)[places]
         samples = self._sound.rows(rows, first * FRAME_SAMPLES, frames * FRAME_SAMPLES)
-        phases = self._phases.rows(rows, first - EDGE_FRAMES, frames + 2 * EDGE_FRAMES)
-        whole = with_source(said, phases)
+        around = (rows, first - EDGE_FRAMES, frames + 2 * EDGE_FRAMES)
+        whole = with_source(said, missed(self._phases.rows(*around), self._misses.draw(*around)))
         return Stretch(*(x.to(self._device) for x in (whole, self._speakers[places], samples)))

@@ -5,13 +5,15 @@ that it had before. The prior stays as it is: trained along, it was pulled away 
 (docs/BUILTIN_VOICES.md). Knows nothing of T2S.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from voxswap_training.flow import SOURCE_COUPLINGS, Flow
 from voxswap_training.loop import Budget
+from voxswap_training.oscillator import Misses
 from voxswap_training.pack import Lines
 from voxswap_training.phases import Phases
 from voxswap_training.pitch import Pitch
@@ -25,11 +27,13 @@ from voxswap_training.utterances import Utterances
 
 
 @dataclass(frozen=True, slots=True)
-class Halves:
-    """Checkpoints that a decoder starts from: of `acoustic`, and of `vocoder` or of another decoder."""
+class Parts:
+    """Checkpoints of what a decoder is put together from."""
 
     acoustic: Path
     vocoder: Path
+    """Or of another decoder."""
+    source: Path
 
 
 def train(
@@ -41,17 +45,20 @@ def train(
     budget: Budget,
     settings: GeneratorSettings,
     *,
-    halves: Halves,
+    parts: Parts,
     shape: SovitsShape,
     device: torch.device,
 ) -> TrainableSovits:
-    """Trains until the budget is spent; `halves` are read where the folder has no checkpoint to go on from."""
+    """Trains until the budget is spent; two of `parts` are read only where there is no checkpoint to go on from."""
     acoustic = Acoustic(shape, codebook).to(device).eval()
     trainer = GeneratorTrainer(acoustic, acoustic.decoder.dec, folder / "decoder.pt", budget, settings)
     if not trainer.resumed:
-        acoustic.load_state_dict(_read(halves.acoustic)["network"])
-        trainer.begin_from(_read(halves.vocoder))
+        acoustic.load_state_dict(_read(parts.acoustic)["network"])
+        trainer.begin_from(_read(parts.vocoder))
     phases = Phases(sound, pitch)
+    source = Flow(replace(shape, couplings=SOURCE_COUPLINGS))
+    source.load_state_dict(_read(parts.source)["network"])
+    misses = Misses(source, pitch, device)
     train_on, held_out = (
         SaidStretches(
             acoustic,
@@ -59,6 +66,7 @@ def train(
             lines,
             sound,
             phases,
+            misses,
             corrupted_share=corrupted,
         )
         for dev, seed, corrupted in ((False, trainer.seed, CORRUPTED_SHARE), (True, 1, 0.0))
