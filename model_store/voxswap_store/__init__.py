@@ -7,7 +7,8 @@ is imported here before it is asked for.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from voxswap_store.catalogue import BrokenVoice, Catalogue, Change, VoiceEntry
+    from voxswap_store.catalogue import Catalogue
+    from voxswap_store.entries import BrokenVoice, Change, VoiceEntry
 
 __all__ = ["BrokenVoice", "Catalogue", "Change", "VoiceEntry"]
 
@@ -15,6 +16,6 @@ __all__ = ["BrokenVoice", "Catalogue", "Change", "VoiceEntry"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from voxswap_store import catalogue  # noqa: PLC0415  # see above
+    from voxswap_store import catalogue, entries  # noqa: PLC0415  # see above
 
-    return getattr(catalogue, name)
+    return getattr(catalogue if name == "Catalogue" else entries, name)

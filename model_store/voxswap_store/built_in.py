@@ -19,8 +19,9 @@ from voxswap_server.domain import Language, Prompt
 from voxswap_server.errors import RequestError
 from voxswap_store.asset_importer import find_assets, import_assets
 from voxswap_store.assets import asset_state
-from voxswap_store.catalogue import Catalogue, VoiceEntry
+from voxswap_store.catalogue import Catalogue
 from voxswap_store.converted import Converted
+from voxswap_store.entries import VoiceEntry
 from voxswap_store.files import exclusive, hash_file, replace_file
 from voxswap_store.importer import EncodePrompt, ImportRequest, import_voice
 from voxswap_store.manifest import Defaults, FileName, Line, Strict, Text, VoiceId

@@ -8,10 +8,10 @@ Every answer is as fresh as the disk: a look at a few sizes and times tells whet
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from watchfiles import awatch
 
@@ -19,66 +19,28 @@ from voxswap_server.domain import VoiceChanges
 from voxswap_server.errors import RequestError, VoiceExists, VoiceNotFound, VoiceUnusable
 from voxswap_store.assets import base_file
 from voxswap_store.edits import prompt_text, revised, store_prompt_files, stored_pronunciations, with_sampling
-from voxswap_store.files import Staging, clear_abandoned, exclusive, hash_file, remove_directory, replace_file
-from voxswap_store.manifest import (
-    BadManifest,
-    StoredFile,
-    VoiceManifest,
-    format_manifest,
-    is_id,
-    parse_manifest,
-    require_id,
+from voxswap_store.entries import (
+    MANIFEST,
+    BrokenVoice,
+    ById,
+    Change,
+    Signature,
+    VoiceEntry,
+    differences,
+    read_entry,
+    signature_of,
 )
+from voxswap_store.files import Staging, clear_abandoned, exclusive, hash_file, remove_directory, replace_file
+from voxswap_store.manifest import VoiceManifest, format_manifest, is_id, require_id
 from voxswap_store.safetensors_header import BadHeader, read_header
 
-MANIFEST: Final = "voice.toml"
 _LOOKS: Final = 50
 """How often a voice that seems broken is looked at again while somebody is changing it."""
 _RESCAN_MS: Final = 5_000
 """The watcher looks this often even when the system tells of no change: network disks tell of none."""
 
 
-@dataclass(frozen=True, slots=True)
-class VoiceEntry:
-    """A voice that can be loaded."""
-
-    manifest: VoiceManifest
-    directory: Path
-    revision: str
-    """Content address: another revision is another voice under the same id."""
-    built_in: bool = False
-    """It came with voxswap, and nobody may change it."""
-
-    @property
-    def voice_id(self) -> str:
-        return self.manifest.voice_id
-
-    def path(self, file: StoredFile) -> Path:
-        """Where one of its files lies."""
-        return self.directory / file.name
-
-
-@dataclass(frozen=True, slots=True)
-class BrokenVoice:
-    """A voice that is in the store and cannot be used."""
-
-    voice_id: str
-    problem: str
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What became of a voice."""
-
-    kind: Literal["added", "changed", "removed"]
-    voice_id: str
-    entry: VoiceEntry | BrokenVoice | None
-    """As it is now; None where it was removed."""
-
-
-_ById = Mapping[str, VoiceEntry | BrokenVoice]
-_Signature = tuple[tuple[int, int, int], ...]
-_Known = tuple[_Signature, VoiceEntry | BrokenVoice]
+_Known = tuple[Signature, VoiceEntry | BrokenVoice]
 
 
 class Catalogue:
@@ -151,7 +113,7 @@ class Catalogue:
         """
         return self._changes(self._by_id(), stop)
 
-    async def _changes(self, seen: _ById, stop: asyncio.Event | None) -> AsyncGenerator[Change, None]:
+    async def _changes(self, seen: ById, stop: asyncio.Event | None) -> AsyncGenerator[Change, None]:
         await asyncio.to_thread(self._voices.mkdir, parents=True, exist_ok=True)
         ticks = awatch(self._voices, stop_event=stop, yield_on_timeout=True, rust_timeout=_RESCAN_MS)
         tick = asyncio.ensure_future(anext(ticks, None))
@@ -159,7 +121,7 @@ class Catalogue:
         try:
             while True:
                 now = await asyncio.to_thread(self._by_id)
-                for change in _difference(seen, now):
+                for change in differences(seen, now):
                     yield change
                 seen = now
                 if await tick is None:
@@ -249,7 +211,7 @@ class Catalogue:
         except FileNotFoundError:
             return {}
 
-    def _by_id(self) -> _ById:
+    def _by_id(self) -> ById:
         return {entry.voice_id: entry for entry in self.entries()}
 
     def _look(self, voice_id: str) -> VoiceEntry | BrokenVoice | None:
@@ -257,15 +219,15 @@ class Catalogue:
         directory = self._voices / voice_id
         entry: VoiceEntry | BrokenVoice | None = None
         for _ in range(_LOOKS):
-            signature = _signature(directory)
+            signature = signature_of(directory)
             with self._lock:
                 known = self._known.get(voice_id) if signature else self._known.pop(voice_id, None)
             if signature is None:
                 return self._built_in(voice_id)
             if known is not None and known[0] == signature:
                 return known[1]
-            entry = self._read(voice_id, directory)
-            if signature and _signature(directory) == signature:
+            entry = read_entry(directory, self.root)
+            if signature and signature_of(directory) == signature:
                 with self._lock:
                     self._known[voice_id] = (signature, entry)
                 return entry
@@ -276,38 +238,6 @@ class Catalogue:
     def _built_in(self, voice_id: str) -> VoiceEntry | BrokenVoice | None:
         entry = self._below._look(voice_id) if self._below else None  # noqa: SLF001 - its own kind
         return replace(entry, built_in=True) if isinstance(entry, VoiceEntry) else entry
-
-    def _read(self, voice_id: str, directory: Path) -> VoiceEntry | BrokenVoice:
-        try:
-            return self._parsed(voice_id, directory)
-        except BadManifest as problem:
-            return BrokenVoice(voice_id, str(problem))
-        except OSError as problem:
-            return BrokenVoice(voice_id, problem.strerror or "it cannot be read")
-
-    def _parsed(self, voice_id: str, directory: Path) -> VoiceEntry:
-        self._require_inside(directory / MANIFEST)
-        try:
-            manifest = parse_manifest((directory / MANIFEST).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise BadManifest("it has no voice.toml") from None
-        except UnicodeDecodeError:
-            raise BadManifest("voice.toml is not UTF-8") from None
-        if manifest.voice_id != voice_id:
-            raise BadManifest(f"voice.toml is that of {manifest.voice_id!r}")
-        for file in manifest.files.all():
-            self._require_inside(directory / file.name)
-            try:
-                size = (directory / file.name).stat().st_size
-            except FileNotFoundError:
-                raise BadManifest(f"{file.name} is missing") from None
-            if size != file.bytes:
-                raise BadManifest(f"{file.name} has {size} bytes instead of {file.bytes}")
-        return VoiceEntry(manifest, directory, manifest.revision)
-
-    def _require_inside(self, path: Path) -> None:
-        if not path.resolve().is_relative_to(self.root.resolve()):
-            raise BadManifest(f"{path.name} lies outside the store")
 
     def _move_into(self, directory: Path, staging: Staging, manifest: VoiceManifest) -> None:
         """New files first, then the manifest, which makes them the voice; last the files that nobody names any more."""
@@ -322,38 +252,9 @@ class Catalogue:
                 path.unlink()
 
 
-def _signature(directory: Path) -> _Signature | None:
-    """Changes whenever a file of the folder is put in place of another, grows, shrinks or is touched.
-
-    None where there is no folder; () where it cannot be told, so that the manifest is read anyway.
-    """
-    if not directory.is_dir():
-        return None
-    try:
-        stats = [path.stat() for path in (directory, *sorted(directory.iterdir()))]
-    except OSError:  # a link to nowhere, or gone this moment
-        return ()
-    return tuple((s.st_ino, s.st_size, s.st_mtime_ns) for s in stats)
-
-
 def _require_header(voice_id: str, path: Path) -> None:
     try:
         with path.open("rb") as file:
             read_header(file)
     except BadHeader as error:
         raise VoiceUnusable(voice_id, f"{path.name}: {error}") from None
-
-
-def _difference(before: _ById, now: _ById) -> Iterator[Change]:
-    for voice_id in sorted(before.keys() | now.keys()):
-        old, new = before.get(voice_id), now.get(voice_id)
-        if new is None:
-            yield Change("removed", voice_id, None)
-        elif old is None:
-            yield Change("added", voice_id, new)
-        elif _told(old) != _told(new):
-            yield Change("changed", voice_id, new)
-
-
-def _told(entry: VoiceEntry | BrokenVoice) -> str:
-    return entry.revision if isinstance(entry, VoiceEntry) else f"broken: {entry.problem}"

@@ -7,7 +7,7 @@ from typing import Final
 
 from voxswap_server.errors import VoiceUnusable
 from voxswap_store.assets import content_encoder
-from voxswap_store.catalogue import VoiceEntry
+from voxswap_store.entries import VoiceEntry
 from voxswap_store.safetensors_header import BadHeader, read_header
 
 _CODEBOOK: Final = "codebook"

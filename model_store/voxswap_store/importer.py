@@ -18,10 +18,11 @@ from torch import Tensor
 from voxswap_server.domain import Prompt, VoiceUpload
 from voxswap_server.errors import AssetMissing, RequestError, VoiceExists, VoiceNotFound, VoiceUnusable
 from voxswap_store.assets import base_file
-from voxswap_store.catalogue import Catalogue, VoiceEntry
+from voxswap_store.catalogue import Catalogue
 from voxswap_store.checkpoint import Checkpoint, Kind, read_checkpoint
 from voxswap_store.converted import Converted
 from voxswap_store.edits import content_named, prompt_text, refused, store_prompt_files
+from voxswap_store.entries import VoiceEntry
 from voxswap_store.errors import CheckpointError, NotACheckpoint
 from voxswap_store.files import Staging, hash_file
 from voxswap_store.layout_lora import convert_lora

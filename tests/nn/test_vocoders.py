@@ -15,6 +15,7 @@ from tests.fixtures.flow import BANDS, bigvgan_checkpoint, vocoder_v4_checkpoint
 from voxswap_server.engine.memory import copied_to, size_of
 from voxswap_server.nn.bigvgan import Activation, BigVganConfig
 from voxswap_server.nn.hifigan import GeneratorConfig
+from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.specs import SPECS
 from voxswap_server.nn.vocoder import VocodedStream, vocode_span
 from voxswap_server.nn.vocoders import LoadedVocoder, load_vocoder
@@ -96,6 +97,25 @@ def test_a_stream_of_portions_joins_to_the_whole(vocoder: LoadedVocoder, portion
         if start < frames.shape[-1]:  # nothing is said that a later frame may still change
             assert sum(map(len, said)) == max(0, start - vocoder.reach_frames) * vocoder.samples_per_frame
     torch.testing.assert_close(torch.cat(said), vocoder.samples(frames), rtol=0, atol=1e-6)
+
+
+def test_threads_of_our_own_compute_v4s_residual_blocks_and_round_otherwise(tmp_path: Path) -> None:
+    result = convert_vocoder_v4(vocoder_v4_checkpoint(width=128))
+    save_file(result.tensors, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(result.config))
+    by_team, by_torch = (load_vocoder("vocoder_v4", tmp_path, team=team) for team in (Team(1), None))
+    exact = load_vocoder("vocoder_v4", tmp_path, dtype=torch.float64)
+    frames = mel(9)
+    with torch.inference_mode():
+        ours, theirs, true = (one.samples(frames) for one in (by_team, by_torch, exact))
+    assert not torch.equal(ours, theirs), "the threads computed nothing of it"
+    torch.testing.assert_close(ours, true, rtol=0, atol=1e-5 * float(true.abs().max()))
+
+
+def test_a_vocoder_without_kernels_of_ours_needs_no_threads(tmp_path: Path) -> None:
+    written("bigvgan", tmp_path)
+    by_team, by_torch = (load_vocoder("bigvgan", tmp_path, team=team) for team in (Team(1), None))
+    assert torch.equal(by_team.samples(mel(5)), by_torch.samples(mel(5)))
 
 
 def test_a_copy_on_another_device_shares_nothing_and_says_the_same(vocoder: LoadedVocoder) -> None:

@@ -73,7 +73,7 @@ def check_config(config: Config = None) -> None:
     from voxswap_server.settings import load_settings, unknown_variables
     from voxswap_store.assets import asset_states
     from voxswap_store.built_in import catalogue_of
-    from voxswap_store.catalogue import BrokenVoice
+    from voxswap_store.entries import BrokenVoice
 
     settings = load_settings(config)
     device = open_device(settings.device)

@@ -23,7 +23,8 @@ from voxswap_server.demo.tiny_weights import TINY, Size, lora_weights, sovits_we
 from voxswap_server.domain import Language, Prompt
 from voxswap_store.asset_importer import import_assets
 from voxswap_store.assets import ASSETS
-from voxswap_store.catalogue import Catalogue, VoiceEntry
+from voxswap_store.catalogue import Catalogue
+from voxswap_store.entries import VoiceEntry
 from voxswap_store.importer import EncodePrompt, ImportRequest, import_voice
 
 HEADS: Final[Mapping[str, bytes]] = {"v2Pro": b"05", "v2ProPlus": b"06"}

@@ -14,7 +14,7 @@ from voxswap_server.errors import VoxswapError
 from voxswap_server.settings import Settings
 from voxswap_store.assets import asset_states
 from voxswap_store.built_in import catalogue_of, packaged_voices
-from voxswap_store.catalogue import BrokenVoice, VoiceEntry
+from voxswap_store.entries import BrokenVoice, VoiceEntry
 
 LITTLE_SPACE_BYTES = 2 * 10**9
 

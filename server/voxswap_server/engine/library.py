@@ -16,7 +16,8 @@ from voxswap_server.errors import VoiceUnusable
 from voxswap_server.logs import audit
 from voxswap_server.nn.specs import spec_of
 from voxswap_server.text.pronunciations import lexicon
-from voxswap_store.catalogue import BrokenVoice, Catalogue, VoiceEntry
+from voxswap_store.catalogue import Catalogue
+from voxswap_store.entries import BrokenVoice, VoiceEntry
 from voxswap_store.importer import ImportRequest, import_voice
 
 T = TypeVar("T")

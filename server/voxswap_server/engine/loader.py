@@ -4,8 +4,6 @@ The only file that knows both the files of the store and the networks. A part is
 size in memory follows from its header and from the precision of the device.
 """
 
-import hashlib
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +14,6 @@ from typing import Any, Final, cast
 import torch
 from torch import Tensor
 
-from voxswap_server.domain import Prompt
 from voxswap_server.engine import stored_prompt
 from voxswap_server.engine.backends import EngineConfig, describe, placed
 from voxswap_server.engine.device import Device, give_back_to_the_system, is_exhausted
@@ -32,18 +29,21 @@ from voxswap_server.engine.rounded import FOLDER as ROUNDED
 from voxswap_server.engine.rounded import Counter, RoundedFiles, Uncounted
 from voxswap_server.engine.stored_networks import StoredNetwork, load_network, stored_network, unusable
 from voxswap_server.engine.voice import PromptAudio, Voice
+from voxswap_server.engine.voice_files import VerifiedFiles, header_of, prompt_of, told
 from voxswap_server.errors import RequestError, VoiceUnusable
 from voxswap_server.nn.decoder import Decoder
 from voxswap_server.nn.decoders import faster_decoder, in_bfloat16, load_decoder
 from voxswap_server.nn.native.compiler import processor
+from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.specs import spec_of
 from voxswap_server.nn.t2s import T2SConfig
 from voxswap_server.nn.t2s_backends import BACKENDS, Precision, Stored, TokenModel, chosen
 from voxswap_server.nn.vocoder import Vocoder
 from voxswap_store.assets import base_file
 from voxswap_store.blocks import Blocks, converted
-from voxswap_store.catalogue import Catalogue, VoiceEntry
-from voxswap_store.safetensors_header import BadHeader, Header, read_header
+from voxswap_store.catalogue import Catalogue
+from voxswap_store.entries import VoiceEntry
+from voxswap_store.safetensors_header import BadHeader
 from voxswap_store.weights import DTYPES, Weights, load_weights
 
 
@@ -87,7 +87,7 @@ class StoreLoader:
         self._config = config
         self._placement = placed(device)
         describe(config, self._placement)  # what cannot be is said now, not with the first voice
-        self._verified = _Verified()
+        self._verified = VerifiedFiles()
         self._blocks = Blocks(_SPARE_BYTES)
         self._rounded = RoundedFiles(catalogue.root / ROUNDED, config.rounded_bytes, rounded or Uncounted())
 
@@ -95,6 +95,11 @@ class StoreLoader:
     def _read_as(self) -> torch.dtype | None:
         """A GPU converts by itself, what it is sent is as small as it can be."""
         return None if self._device.is_cuda else self._device.dtype
+
+    @property
+    def _team(self) -> Team | None:
+        """Of our kernels, which run on CPUs."""
+        return None if self._device.is_cuda else self._placement.team
 
     @property
     def host_tier(self) -> bool:
@@ -168,7 +173,7 @@ class StoreLoader:
             t2s_key=t2s.key,
             decoder=cast("Decoder", spoken),
             decoder_key=key,
-            prompt=_prompt_of(entry),
+            prompt=prompt_of(entry),
             stored_prompt=cast("PromptAudio", prompt[0].value) if prompt else None,
         )
 
@@ -192,7 +197,8 @@ class StoreLoader:
                 self._verified.check(path, sha256)
         except (OSError, ValueError) as error:
             raise unusable(source.name, error) from error
-        network = load_network(self._catalogue.root, source.name, dtype=self._device.dtype, device=self._device.device)
+        device, dtype = self._device.device, self._device.dtype
+        network = load_network(self._catalogue.root, source.name, dtype=dtype, device=device, team=self._team)
         give_back_to_the_system()  # what it was read through
         return network
 
@@ -202,7 +208,7 @@ class StoreLoader:
                 return self._in_eight_bits(source)
             return source.build(self._weights(source))
         except (OSError, BadHeader, ValueError) as error:
-            raise VoiceUnusable(source.voice_id, f"{source.path.name}: {_told(error)}") from error
+            raise VoiceUnusable(source.voice_id, f"{source.path.name}: {told(error)}") from error
 
     def _weights(self, source: _Source) -> Weights:
         self._verified.check(source.path, source.sha256)
@@ -220,7 +226,7 @@ class StoreLoader:
 
     def _part(self, entry: VoiceEntry, path: Path, sha256: str, build: Callable[[Weights], object]) -> PartPlan:
         itemsize = self._device.dtype.itemsize
-        size_bytes = sum(prod(spec.shape) * itemsize for spec, _ in _header(entry, path).tensors.values())
+        size_bytes = sum(prod(spec.shape) * itemsize for spec, _ in header_of(entry, path).tensors.values())
         dtype = None if build == self._prompt else self._read_as
         return PartPlan(sha256, size_bytes, _Source(entry.voice_id, path, sha256, build, dtype))
 
@@ -228,7 +234,7 @@ class StoreLoader:
         """Weights of which the backend computes as they are stored take what their file takes."""
         file, precision = entry.manifest.files.t2s, self._config.precision_of(entry.voice_id)
         path, backend = entry.path(file), chosen(self._config.t2s_backend, self._placement, precision)
-        tensors = _header(entry, path).tensors
+        tensors = header_of(entry, path).tensors
         stored = {name: Stored(DTYPES[spec.dtype], spec.shape) for name, (spec, _) in tensors.items()}
         size_bytes = BACKENDS[backend].planned_bytes(stored, self._placement, precision)
         key = file.sha256 if precision == "exact" else f"{file.sha256}+{precision}"
@@ -248,7 +254,7 @@ class StoreLoader:
             raise RequestError(f"voice {entry.voice_id!r} of {version} cannot be one of engine.bf16_voices")
         if self._device.is_cuda or self._device.dtype != torch.float32 or not processor().brain:
             raise RequestError("engine.bf16_voices needs a CPU with instructions for bfloat16, and precision fp32")
-        specs = [spec for spec, _ in _header(entry, entry.path(file)).tensors.values()]
+        specs = [spec for spec, _ in header_of(entry, entry.path(file)).tensors.values()]
         size_bytes = sum(prod(spec.shape) * (2 if in_bfloat16(spec.name) else 4) for spec in specs)
         source = _Source(entry.voice_id, entry.path(file), file.sha256, self._faster_decoder, dtype=None)
         return PartPlan(f"{file.sha256}+bf16", size_bytes, source)
@@ -265,8 +271,7 @@ class StoreLoader:
 
     def _decoder(self, weights: Weights) -> Decoder:
         device, dtype = self._device.device, self._device.dtype
-        team = None if self._device.is_cuda else self._placement.team
-        return load_decoder(weights.config, weights.tensors, dtype=dtype, device=device, team=team)
+        return load_decoder(weights.config, weights.tensors, dtype=dtype, device=device, team=self._team)
 
     def _tensors(self, weights: Weights) -> TensorSet:
         """Of a decoder that is put together of several parts: in the device's precision, so that nothing is copied."""
@@ -286,55 +291,3 @@ class StoreLoader:
     def _moved(self, part: LoadedPart, to: torch.device) -> LoadedPart:
         value = copied_to(part.value, to)
         return LoadedPart(part.key, value, size_of(value))
-
-
-class _Verified:
-    """Which files were compared with their sha256 already: each is hashed once for as long as it does not change."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._seen: dict[str, tuple[int, ...]] = {}
-
-    def check(self, path: Path, sha256: str) -> None:
-        """Compares a file with its address.
-
-        Raises:
-            ValueError: it is another file.
-            OSError: it cannot be read.
-        """
-        status = path.stat()
-        identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        with self._lock:
-            if self._seen.get(sha256) == identity:
-                return
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                raise ValueError("it is not the file that the manifest describes")
-        with self._lock:
-            self._seen[sha256] = identity
-
-
-def _header(entry: VoiceEntry, path: Path) -> Header:
-    """Of a file of a voice."""
-    try:
-        with path.open("rb") as opened:
-            return read_header(opened)
-    except (OSError, BadHeader) as error:
-        raise VoiceUnusable(entry.voice_id, f"{path.name}: {_told(error)}") from error
-
-
-def _told(error: Exception) -> str:
-    """What may be told of an error: never a path."""
-    return (error.strerror or "it cannot be read") if isinstance(error, OSError) else str(error)
-
-
-def _prompt_of(entry: VoiceEntry) -> Prompt | None:
-    """The reference audio as it was given."""
-    files, text = entry.manifest.files, entry.manifest.prompt
-    if files.reference is None:
-        return None
-    try:
-        main, *others = (entry.path(file).read_bytes() for file in (files.reference, *files.auxiliary))
-    except OSError as error:
-        raise VoiceUnusable(entry.voice_id, f"the reference audio: {_told(error)}") from error
-    return Prompt(main, text.transcript, text.spoken, tuple(others))

@@ -28,7 +28,8 @@ from voxswap_server.errors import AssetMissing, BadReferenceAudio, EngineError
 from voxswap_server.nn.ecapa import RATE_HZ, SpeakerEncoder
 from voxswap_server.nn.reference import mix_down
 from voxswap_store.assets import asset_manifest, asset_state
-from voxswap_store.catalogue import Catalogue, VoiceEntry
+from voxswap_store.catalogue import Catalogue
+from voxswap_store.entries import VoiceEntry
 from voxswap_store.manifest import StoredFile
 
 log = structlog.get_logger(__name__)

@@ -19,6 +19,7 @@ from voxswap_server.nn.bert import TextEncoder
 from voxswap_server.nn.ecapa import SpeakerEncoder
 from voxswap_server.nn.eres2net import SpeakerVectorNet
 from voxswap_server.nn.hubert import ContentEncoder
+from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.vocoders import load_vocoder
 from voxswap_store.assets import (
     CONTENT_ENCODERS,
@@ -62,6 +63,8 @@ class _Reader:
     """Its bytes in memory, from its folder."""
     on_host: bool = False
     """It computes on the CPU, whatever the device is."""
+    by_team: bool = False
+    """It takes threads for our kernels."""
 
 
 def _content_encoder(width: int, directory: Path, *, dtype: torch.dtype, device: torch.device | str) -> ContentEncoder:
@@ -84,8 +87,8 @@ _NETWORKS: Final[Mapping[str, _Reader]] = {
     **{name: _Reader(partial(_content_encoder, width)) for width, name in CONTENT_ENCODERS.items()},
     "bert": _Reader(TextEncoder.from_directory),
     "eres2net": _Reader(SpeakerVectorNet.from_directory),
-    "bigvgan": _Reader(partial(load_vocoder, "bigvgan")),
-    "vocoder_v4": _Reader(partial(load_vocoder, "vocoder_v4")),
+    "bigvgan": _Reader(partial(load_vocoder, "bigvgan"), by_team=True),
+    "vocoder_v4": _Reader(partial(load_vocoder, "vocoder_v4"), by_team=True),
     SUPER_SAMPLER: _Reader(SuperSampler.from_directory, torch.float32),
     "ecapa": _SPEAKERS,
     "ecapa_small": _SPEAKERS,
@@ -140,17 +143,23 @@ def stored_network(root: Path, name: str, dtype: torch.dtype) -> StoredNetwork:
 
 
 def load_network(
-    root: Path, name: str, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    root: Path,
+    name: str,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    team: Team | None = None,
 ) -> Any:
-    """Reads one shared network from a store.
+    """Reads one shared network from a store; a team runs our kernels, where those compute a part of it.
 
     Raises:
         AssetMissing: it is not installed, or broken.
     """
     reader = _NETWORKS[name]
     directories = [asset_directory(root, read) for read in (name, *reader.tokenizer_of)]
+    threads = {"team": team} if reader.by_team else {}
     try:
-        return reader.load(*directories, dtype=dtype, device=device)
+        return reader.load(*directories, dtype=dtype, device=device, **threads)
     except (OSError, ValueError) as error:
         raise unusable(name, error) from error
 

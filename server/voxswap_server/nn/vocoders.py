@@ -13,14 +13,17 @@ from torch import Tensor, nn
 from voxswap_server.nn.adopt import parse_config
 from voxswap_server.nn.bigvgan import BigVgan, BigVganConfig
 from voxswap_server.nn.hifigan import Generator, GeneratorConfig
+from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.pretrained import load_network, read_config
 
 
 class LoadedVocoder:
     """Implements `vocoder.Vocoder`."""
 
-    def __init__(self, network: nn.Module, samples_per_frame: int, reach_frames: int) -> None:
+    def __init__(self, network: nn.Module, samples_per_frame: int, reach_frames: int, team: Team | None = None) -> None:
+        """A team is for a network that takes one."""
         self._network = network
+        self._threads = {} if team is None else {"team": team}
         self.samples_per_frame = samples_per_frame
         self.reach_frames = reach_frames
 
@@ -31,11 +34,16 @@ class LoadedVocoder:
     def samples(self, mel: Tensor) -> Tensor:
         """As `Vocoder.samples`."""
         weight = next(self._network.parameters())
-        return self._network(mel.to(weight))[0].float()
+        return self._network(mel.to(weight), **self._threads)[0].float()
 
 
 def load_vocoder(
-    name: str, directory: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    name: str,
+    directory: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    team: Team | None = None,
 ) -> LoadedVocoder:
     """Reads a directory with `config.json` and `model.safetensors`, as `layout_assets` translates it.
 
@@ -44,6 +52,7 @@ def load_vocoder(
         directory: of the asset.
         dtype: of the computation.
         device: where it runs.
+        team: runs our kernels on the CPU, where they compute a part of it; without it, PyTorch's do.
 
     Raises:
         OSError: a file cannot be read.
@@ -52,7 +61,11 @@ def load_vocoder(
     cls, build = _VOCODERS[name]
     config = parse_config(cls, read_config(directory))
     network = load_network(lambda: build(config), directory, dtype=dtype, device=device)
-    return LoadedVocoder(network, config.samples_per_frame, config.reach_frames)
+    if not isinstance(network, Generator):
+        team = None
+    elif team is not None:
+        network.prepare()
+    return LoadedVocoder(network, config.samples_per_frame, config.reach_frames, team)
 
 
 _VOCODERS: Mapping[str, tuple[type[Any], Callable[[Any], nn.Module]]] = {

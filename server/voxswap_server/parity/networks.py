@@ -27,7 +27,7 @@ from voxswap_server.parity.golden_weights import Manifest
 from voxswap_server.parity.materialize import materialize
 from voxswap_store.asset_importer import import_assets
 from voxswap_store.assets import asset_directory, base_file
-from voxswap_store.catalogue import VoiceEntry
+from voxswap_store.entries import VoiceEntry
 from voxswap_store.errors import VersionUnclear
 from voxswap_store.importer import ImportRequest, import_voice
 from voxswap_store.weights import load_weights
@@ -124,7 +124,7 @@ class Networks:
     def vocoder(self, name: str) -> Vocoder:
         """The vocoder that a version names."""
         if name not in self._vocoders:
-            self._vocoders[name] = load_vocoder(name, self._asset(name))
+            self._vocoders[name] = load_vocoder(name, self._asset(name), team=self._placement.team)
         return self._vocoders[name]
 
     def _import(self, version: str, files: ModelFiles) -> VoiceEntry:

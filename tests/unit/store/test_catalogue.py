@@ -150,7 +150,7 @@ def test_a_repaired_voice_is_whole_at_once(catalogue):
 def test_the_disk_is_read_again_only_when_it_changed(catalogue, monkeypatch):
     directory = write_voice(catalogue.root)
     first = catalogue.get("amber")
-    monkeypatch.setattr("voxswap_store.catalogue.parse_manifest", lambda text: pytest.fail("it was read again"))
+    monkeypatch.setattr("voxswap_store.entries.parse_manifest", lambda text: pytest.fail("it was read again"))
     assert catalogue.get("amber") is first
     monkeypatch.undo()
     (directory / "voice.toml").write_text(format_manifest(manifest(licence="MIT")))
