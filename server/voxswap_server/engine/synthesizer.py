@@ -25,11 +25,11 @@ from voxswap_server.domain import (
 )
 from voxswap_server.engine.admission import Admission
 from voxswap_server.engine.alignment import Scale, timestamps
-from voxswap_server.engine.estimates import Demand, Estimates
+from voxswap_server.engine.estimates import Estimates
 from voxswap_server.engine.foresight import Foresight
 from voxswap_server.engine.job import Outbox, Samples, UtteranceAligned, UtteranceRetried, UtteranceSpoken
 from voxswap_server.engine.networks import Networks
-from voxswap_server.engine.output import Encoded, OutputStream
+from voxswap_server.engine.output import OutputStream
 from voxswap_server.engine.parameters import Parameters, resolve
 from voxswap_server.engine.playback import Playback
 from voxswap_server.engine.prompts import Prompts
@@ -38,14 +38,15 @@ from voxswap_server.engine.residency.manager import ResidencyManager
 from voxswap_server.engine.sent import Sent, SentMetrics
 from voxswap_server.engine.speaking import LookAhead, SpeechLine, speak
 from voxswap_server.engine.super_sampling import super_sampled
+from voxswap_server.engine.tally import Tally
 from voxswap_server.engine.text_encoder import TextEncoding
 from voxswap_server.engine.uninterrupted import uninterrupted
 from voxswap_server.engine.voice import Voice
 from voxswap_server.engine.worker import Worker
 from voxswap_server.errors import DeadlineExceeded, DegenerateAudio, RequestError, TextTooLong
 from voxswap_server.logs import annotate, current_trace_id
-from voxswap_server.text.frontend import Manner, Script
 from voxswap_server.text.languages import upstream_code
+from voxswap_server.text.utterances import Manner, Script
 from voxswap_server.tracing import NO_TRACING, Tracing
 
 
@@ -90,30 +91,13 @@ class Services:
     tracing: Tracing = NO_TRACING
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What has been made and heard of a stream so far."""
-
-    playback: Playback
-    sent: Sent
-    made_samples: int = 0
-    """Before the asked rate."""
-    utterances: int = 0
-    semantic_tokens: int = 0
-    retried: int = 0
-    device_s: float = 0.0
-    """What its job took of the device."""
-    demand: Demand | None = None
-    """What was expected of it."""
-
-
 class EngineSynthesizer:
     """The synthesis path of the server."""
 
     def __init__(self, services: Services, config: SpeechConfig) -> None:
         self._on = services
         self._config = config
-        self._ahead = LookAhead(config.look_ahead_utterances, config.look_ahead_s)
+        self._look_ahead = LookAhead(config.look_ahead_utterances, config.look_ahead_s)
         self._estimates = Estimates()
 
     async def synthesize(self, request: SynthesisRequest) -> AsyncGenerator[SynthesisEvent, None]:
@@ -121,13 +105,13 @@ class EngineSynthesizer:
         accepted_s = self._on.clock()
         self._check(request)
         demand = self._estimates.demand(request.voice_id, request.text, speed=request.speaking_rate)
-        ahead = partial(self._on.residency.ahead, request.voice_id)
-        async with self._on.admission.turn(request.deadline_s, demand, meanwhile=ahead) as queue_s:
+        meanwhile = partial(self._on.residency.ahead, request.voice_id)
+        async with self._on.admission.turn(request.deadline_s, demand, meanwhile=meanwhile) as queue_s:
             self._on.metrics.queued(queue_s, current_trace_id())
             self._on.tracing.past("queue", accepted_s, accepted_s + queue_s)
             async with self._lease(request) as lease:
-                tally = _Tally(Playback(accepted_s), Sent(self._on.metrics, self._on.tracing), demand=demand)
-                events = self._speak(request, lease, tally, queue_s)
+                tally = Tally(Playback(accepted_s), Sent(self._on.metrics, self._on.tracing), demand, queue_s)
+                events = self._speak(request, lease, tally)
                 try:
                     async for event in events:
                         if isinstance(event, Notice):
@@ -164,7 +148,7 @@ class EngineSynthesizer:
             yield lease
 
     async def _speak(
-        self, request: SynthesisRequest, lease: "Lease[Voice]", tally: _Tally, queue_s: float
+        self, request: SynthesisRequest, lease: "Lease[Voice]", tally: Tally
     ) -> AsyncGenerator[SynthesisEvent, None]:
         voice, spec = lease.bundle, lease.bundle.spec
         params = resolve(request, voice, seed=secrets.randbits(63))
@@ -200,9 +184,9 @@ class EngineSynthesizer:
                         yield event
                 else:
                     tally.made_samples += item.size
-                    if (chunk := self._heard(await self._encode(output, item), output, lease, tally)) is not None:
+                    if (chunk := await self._chunk(item, output, lease, tally)) is not None:
                         yield chunk
-        if (last := self._heard(await self._encode(output, None), output, lease, tally)) is not None:
+        if (last := await self._chunk(None, output, lease, tally)) is not None:
             yield last
         self._estimates.learn(
             request.voice_id,
@@ -212,14 +196,14 @@ class EngineSynthesizer:
             audio_s=tally.sent.samples / output.rate_hz,
             device_s=tally.device_s,
         )
-        yield self._done(output, tally, queue_s)
+        yield self._done(output, tally)
 
     def _noted(
         self,
         note: UtteranceAligned | UtteranceSpoken | UtteranceRetried,
         request: SynthesisRequest,
         output: OutputStream,
-        tally: _Tally,
+        tally: Tally,
     ) -> Timestamps | Notice | None:
         """Books what became of an utterance; returns what the caller is to know of it."""
         match note:
@@ -248,11 +232,11 @@ class EngineSynthesizer:
 
     @asynccontextmanager
     async def _job(
-        self, request: SynthesisRequest, voice: Voice, params: Parameters, lines: Iterator[SpeechLine], tally: _Tally
+        self, request: SynthesisRequest, voice: Voice, params: Parameters, lines: Iterator[SpeechLine], tally: Tally
     ) -> AsyncIterator[Outbox]:
         """The request on the device thread. When the block ends, however it ends, the thread has let go of it."""
         worker, clock = self._on.worker, self._on.clock
-        routine = speak(voice, params.speech, self._on.prompts.encode(voice, request.prompt), lines, self._ahead)
+        routine = speak(voice, params.speech, self._on.prompts.encode(voice, request.prompt), lines, self._look_ahead)
         if params.super_sampled:
             routine = super_sampled(routine, self._on.networks, whole=params.speech.exact)
         outbox = Outbox(params.rate_hz, asyncio.get_running_loop(), worker.wake)
@@ -280,41 +264,24 @@ class EngineSynthesizer:
                 self._on.metrics.released(clock() - cancelled_s, current_trace_id())
             job.timeline.trace(self._on.tracing)
 
-    async def _encode(self, output: OutputStream, samples: Samples | None) -> Encoded:
-        """Codecs run in a pool: an event loop that encodes MP3 serves nobody else meanwhile."""
-        loop = asyncio.get_running_loop()
-        if samples is None:
-            return await loop.run_in_executor(self._on.audio_pool, output.finish)
-        return await loop.run_in_executor(self._on.audio_pool, output.push, samples)
+    async def _chunk(
+        self, samples: Samples | None, output: OutputStream, lease: "Lease[Voice]", tally: Tally
+    ) -> AudioChunk | None:
+        """The next chunk, booked; with None the last one. There is none where the codec keeps all for its next frame.
 
-    def _heard(self, encoded: Encoded, output: OutputStream, lease: "Lease[Voice]", tally: _Tally) -> AudioChunk | None:
-        """Books what was encoded; None where the codec keeps everything for its next frame."""
-        now_s, rate_hz, accepted_s = self._on.clock(), output.rate_hz, tally.playback.accepted_s
-        chunk = tally.sent.book(encoded, rate_hz, now_s, asked_s=accepted_s, warm=lease.load_ms == 0)
-        if tally.demand is not None:
-            tally.demand.spoken_s = tally.sent.samples / rate_hz
-        if chunk is not None:
-            tally.playback.sent(chunk.samples / rate_hz, now_s)
-        return chunk
+        Codecs run in a pool: an event loop that encodes MP3 serves nobody else meanwhile.
+        """
+        encode = output.finish if samples is None else partial(output.push, samples)
+        encoded = await asyncio.get_running_loop().run_in_executor(self._on.audio_pool, encode)
+        return tally.chunk(encoded, output.rate_hz, self._on.clock(), warm=lease.load_ms == 0)
 
-    def _done(self, output: OutputStream, tally: _Tally, queue_s: float) -> SynthesisDone:
-        playback, audio_s = tally.playback, tally.sent.samples / output.rate_hz
-        took_s = self._on.clock() - playback.accepted_s - queue_s
-        rtf, ttfa_s = took_s / audio_s if audio_s else 0.0, tally.sent.ttfa_s or 0.0
+    def _done(self, output: OutputStream, tally: Tally) -> SynthesisDone:
+        done = tally.done(output.rate_hz, self._on.clock())
         self._on.metrics.synthesized(
-            rtf=rtf,
-            underrun_s=playback.underrun_s,
+            rtf=done.rtf,
+            underrun_s=tally.playback.underrun_s,
             semantic_tokens=tally.semantic_tokens,
             trace_id=current_trace_id(),
         )
         annotate(utterances=tally.utterances, semantic_tokens=tally.semantic_tokens)
-        return SynthesisDone(
-            samples=tally.sent.samples,
-            ttfa_ms=ttfa_s * 1e3,
-            rtf=rtf,
-            underrun_ms=playback.underrun_s * 1e3,
-            queue_ms=queue_s * 1e3,
-            utterances=tally.utterances,
-            semantic_tokens=tally.semantic_tokens,
-            retried_utterances=tally.retried,
-        )
+        return done

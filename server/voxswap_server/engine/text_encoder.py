@@ -19,8 +19,9 @@ from voxswap_server.engine.transcript_features import TranscriptFeatures
 from voxswap_server.engine.voice import Voice
 from voxswap_server.errors import AssetMissing, RequestError, VoiceUnusable
 from voxswap_server.nn.bert import TextEncoder
-from voxswap_server.text.frontend import Manner, Script, TextFrontend, Utterance
+from voxswap_server.text.frontend import TextFrontend
 from voxswap_server.text.pronunciations import lexicon
+from voxswap_server.text.utterances import Manner, Script, Utterance
 
 
 @dataclass(frozen=True, slots=True)

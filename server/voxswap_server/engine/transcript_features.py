@@ -16,7 +16,7 @@ from voxswap_server.engine.job import Await, DeviceCall, Work
 from voxswap_server.engine.prompt_keys import Ground
 from voxswap_server.engine.stored_prompt import on_host
 from voxswap_server.nn.bert import TextEncoder
-from voxswap_server.text.frontend import Utterance
+from voxswap_server.text.utterances import Utterance
 
 Join = Callable[[TextEncoder, Utterance], Tensor]
 """Features (bert_dim, P) of an utterance, in host memory."""

@@ -14,7 +14,8 @@ from voxswap_server.nn.bert import TextEncoder
 from voxswap_server.nn.specs import spec_of
 from voxswap_server.parity.cases import Case
 from voxswap_server.parity.compare import Row, Stage, Verdict, failed, whole_numbers
-from voxswap_server.text.frontend import TextFrontend, Utterance
+from voxswap_server.text.frontend import TextFrontend
+from voxswap_server.text.utterances import Utterance
 
 CUTS = {
     "cut0": CutMethod.NONE,

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from voxswap_server.domain import PhoneticEncoding, Pronunciation
 from voxswap_server.errors import RequestError
-from voxswap_server.text.frontend import Manner
 from voxswap_server.text.pronunciations import lexicon
 from voxswap_server.text.symbols import SYMBOLS
+from voxswap_server.text.utterances import Manner
 
 PHONES, PINYIN, KANA, ARPABET, JYUTPING = PhoneticEncoding
 

@@ -11,7 +11,7 @@ from voxswap_server.engine.job import Await, Tell
 from voxswap_server.engine.residency.policy import FailureCache
 from voxswap_server.engine.text_encoder import TextEncoding, TextRoutine
 from voxswap_server.errors import AssetMissing
-from voxswap_server.text.frontend import Run, Utterance
+from voxswap_server.text.utterances import Run, Utterance
 
 
 class Damaged:

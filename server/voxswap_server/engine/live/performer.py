@@ -21,8 +21,8 @@ from voxswap_server.engine.synthesizer import Services
 from voxswap_server.engine.uninterrupted import uninterrupted
 from voxswap_server.engine.voice import Voice
 from voxswap_server.logs import current_trace_id
-from voxswap_server.text.frontend import Manner, Script
 from voxswap_server.text.languages import upstream_code
+from voxswap_server.text.utterances import Manner, Script
 
 _SEEDS = 2**63
 _AHEAD = LookAhead()
