@@ -1,5 +1,7 @@
 """Decoding in pieces: the reach that the configs tell is the true one, and joined pieces equal the whole."""
 
+from math import prod
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -46,9 +48,10 @@ def test_the_flow_reaches_as_far_as_its_config_says(network: Vits, speaker: torc
     assert network.flow_reach == 4 * 2 * 2
 
 
-@pytest.mark.parametrize(
-    "sizes", [TINY, SPEAKING, Sizes(rates=(10, 2), kernels=(20, 2)), Sizes(rates=(3, 3, 2), kernels=(3, 9, 6))]
-)
+GENERATORS = [TINY, SPEAKING, Sizes(rates=(10, 2), kernels=(20, 2)), Sizes(rates=(3, 3, 2), kernels=(3, 9, 6))]
+
+
+@pytest.mark.parametrize("sizes", GENERATORS)
 def test_the_generator_reaches_as_far_as_its_config_says(sizes: Sizes) -> None:
     network = vits(sizes)
     speaker = torch.zeros(1, sizes.speaker, 1, dtype=torch.float64)
@@ -61,7 +64,33 @@ def test_the_generator_reaches_as_far_as_its_config_says(sizes: Sizes) -> None:
 def test_the_released_generators_reach_eleven_frames() -> None:
     released = GeneratorConfig(192, 512, (10, 8, 2, 2, 2), (16, 16, 8, 2, 2), (3, 7, 11), ((1, 3, 5),) * 3, 512)
     assert released.reach_frames == 11
+    assert released.reaches == (8, 15, 55, 46, 32, 3)  # of 1, 10, 80, 160, 320 and 640 positions a frame
     assert released.samples_per_frame == 640
+
+
+@pytest.mark.parametrize("sizes", GENERATORS)
+@pytest.mark.parametrize(("begin", "end"), [(0, 7), (25, 36), (30, 31), (52, 61), (0, 61)])
+def test_the_samples_of_some_frames_are_those_of_a_pass_over_all(sizes: Sizes, begin: int, end: int) -> None:
+    network = vits(sizes)
+    speaker = torch.zeros(1, sizes.speaker, 1, dtype=torch.float64)
+    z = latents(network, 61)
+    whole, size = network.generate(z, speaker), network.samples_per_frame
+    part = network.generate(z, speaker, begin, end)
+    torch.testing.assert_close(part, whole[begin * size : end * size], rtol=0, atol=1e-6)
+    reach = network.generator_reach
+    z[..., : max(0, begin - reach)] = torch.nan
+    z[..., end + reach :] = torch.nan
+    assert network.generate(z, speaker, begin, end).isfinite().all(), "what is further away is not looked at"
+
+
+def test_no_stage_computes_what_nobody_asked_for() -> None:
+    network, lengths = vits(SPEAKING), []
+    for stage in network.generator.stages:
+        stage.register_forward_pre_hook(lambda _stage, given: lengths.append(given[0].shape[-1]))
+    network.generate(latents(network, 81), torch.zeros(1, SPEAKING.speaker, 1, dtype=torch.float64), 35, 45)
+    config = network.config.generator
+    frames = [10 * size for size in (1, *(prod(config.rates[: count + 1]) for count in range(len(config.rates) - 1)))]
+    assert lengths == [size + 2 * reach for size, reach in zip(frames, config.reaches[:-1], strict=True)]
 
 
 @given(sizes=st.lists(st.integers(1, 40), max_size=5), frames=st.integers(1, 90), seed=st.integers(0, 9))

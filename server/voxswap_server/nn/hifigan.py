@@ -45,11 +45,20 @@ class GeneratorConfig:
 
     @property
     def reach_frames(self) -> int:
-        """Frames on either side that the samples of a frame depend on: followed back from the output."""
-        reach = _EDGE_KERNEL // 2
+        """Frames on either side that the samples of a frame depend on."""
+        return self.reaches[0] + _EDGE_KERNEL // 2
+
+    @property
+    def reaches(self) -> tuple[int, ...]:
+        """Positions on either side of some frames that their samples depend on: before each stage, and behind the last.
+
+        Followed back from the output. In seconds they shrink from stage to stage, and so does what a stretch costs
+        beyond its own length.
+        """
+        found = [_EDGE_KERNEL // 2]
         for rate, kernel in zip(reversed(self.rates), reversed(self.kernels), strict=True):
-            reach = upsampled_reach(reach + self.block_reach, rate, kernel)
-        return reach + _EDGE_KERNEL // 2
+            found.append(upsampled_reach(found[-1] + self.block_reach, rate, kernel))
+        return tuple(reversed(found))
 
     @property
     def block_reach(self) -> int:
@@ -140,6 +149,7 @@ class Stage(nn.Module):
 class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
+        self.config = config
         self.pre = FrameConv(config.in_width, config.initial_width, _EDGE_KERNEL)
         self.condition = (
             FrameConv(config.condition_width, config.initial_width, 1) if config.condition_width is not None else None
@@ -155,15 +165,51 @@ class Generator(nn.Module):
                 for convolution in chain.from_iterable(module.pairs()):
                     convolution.prepare(SLOPE)
 
-    def forward(self, frames: Tensor, condition: Tensor | None = None, team: Team | None = None) -> Tensor:
-        """Frames (B, in_width, T), condition (B, condition_width, 1) -> (B, T * samples_per_frame) in -1..1.
+    def forward(
+        self,
+        frames: Tensor,
+        condition: Tensor | None = None,
+        team: Team | None = None,
+        *,
+        begin: int = 0,
+        end: int | None = None,
+    ) -> Tensor:
+        """Samples in -1..1 of the frames `begin..end`; each stage computes what these depend on, and no more.
 
-        A team computes residual blocks by our kernels, where those can.
+        Args:
+            frames: (B, in_width, T)
+            condition: (B, condition_width, 1)
+            team: computes residual blocks by our kernels, where those can.
+            begin: the first frame that is to be heard; those before it are only heard by it.
+            end: behind the last one; None is T.
+
+        Returns:
+            (B, (end - begin) * samples_per_frame)
         """
         dtype = self.pre.weight.dtype  # it may be another than that of whoever made the frames
-        x = self.pre(as_frames(frames.to(dtype)))
+        x, rates = self.pre(as_frames(frames.to(dtype))), self.config.rates
         if self.condition is not None and condition is not None:
             x = x + self.condition(as_frames(condition.to(dtype)))
-        for stage in self.stages:
-            x = stage(x, team)
-        return torch.tanh(self.post(F.leaky_relu(x, LAST_SLOPE)))[:, 0, 0]
+        wanted, start = (begin, frames.shape[-1] if end is None else end), 0
+        for stage, rate, reach in zip(self.stages, rates, self.config.reaches[:-1], strict=True):
+            x, start = _near(x, start, wanted, reach)
+            x, start, wanted = stage(x, team), rate * start, (rate * wanted[0], rate * wanted[1])
+        x, start = _near(x, start, wanted, self.config.reaches[-1])
+        samples = torch.tanh(self.post(F.leaky_relu(x, LAST_SLOPE)))[:, 0, 0]
+        return samples[:, wanted[0] - start : wanted[1] - start]
+
+
+def _near(x: Tensor, start: int, wanted: tuple[int, int], reach: int) -> tuple[Tensor, int]:
+    """Cuts off what is further away from the wanted positions than `reach`.
+
+    Args:
+        x: (B, C, 1, N), its first position is `start`.
+        start: counted as `wanted` is.
+        wanted: the first position, and behind the last one.
+        reach: positions on either side.
+
+    Returns:
+        (B, C, 1, n) and where that begins.
+    """
+    left = max(0, wanted[0] - reach - start)
+    return x[..., left : wanted[1] + reach - start], start + left

@@ -22,7 +22,7 @@ class FrameDecoder(Protocol):
     @property
     def samples_per_frame(self) -> int: ...
     def flow(self, frames: Tensor, speaker: Tensor) -> Tensor: ...
-    def generate(self, frames: Tensor, speaker: Tensor) -> Tensor: ...
+    def generate(self, frames: Tensor, speaker: Tensor, begin: int = 0, end: int | None = None) -> Tensor: ...
 
 
 def spans(total: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -49,8 +49,7 @@ def flow_span(decoder: FrameDecoder, frames: Tensor, speaker: Tensor, start: int
 def generate_span(decoder: FrameDecoder, frames: Tensor, speaker: Tensor, start: int, stop: int) -> Tensor:
     """Samples of the frames `start..stop` (of those behind the flow), exactly as a pass over all gives them."""
     left, right = max(0, start - decoder.generator_reach), stop + decoder.generator_reach
-    samples = decoder.generate(frames[..., left:right], speaker)
-    return samples[(start - left) * decoder.samples_per_frame : (stop - left) * decoder.samples_per_frame]
+    return decoder.generate(frames[..., left:right], speaker, start - left, stop - left)
 
 
 def decode_in_pieces(decoder: FrameDecoder, frames: Tensor, speaker: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:

@@ -182,9 +182,10 @@ class Vits(nn.Module):
     def samples_per_frame(self) -> int:
         return self.config.generator.samples_per_frame
 
-    def generate(self, frames: Tensor, speaker: Tensor) -> Tensor:
-        """Frames behind the flow (1, C, F) -> (samples,) float32."""
-        return self.generator(frames, speaker, self.team)[0].float()
+    def generate(self, frames: Tensor, speaker: Tensor, begin: int = 0, end: int | None = None) -> Tensor:
+        """Frames behind the flow (1, C, F) -> (samples,) float32 of those from `begin` to `end`."""
+        samples: Tensor = self.generator(frames, speaker, self.team, begin=begin, end=end)
+        return samples[0].float()
 
     def decode(self, mean: Tensor, log_std: Tensor, noise: Tensor, speaker: Tensor) -> Tensor:
         """Mean, log deviation and noise (1, C, F) -> (samples,) float32."""
