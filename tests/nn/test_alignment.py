@@ -1,5 +1,6 @@
 """The path through an attention, how clear one is, and what quiet does to it."""
 
+from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
@@ -17,12 +18,28 @@ def following(lengths: list[int], weight: float = 0.97) -> NDArray[np.float32]:
     return np.where(np.arange(len(lengths)) == spoken[:, None], weight, 0.01).astype(np.float32)
 
 
-def path(attention: NDArray[np.float32], quiet: list[int] = (), pauses: list[int] = (), parts: int = 1) -> list[float]:
-    """Ends by frames, where a frame is so many steps; `quiet` names steps, `pauses` phones."""
+def spans(
+    attention: NDArray[np.float32],
+    quiet: Iterable[int] = (),
+    pauses: Iterable[int] = (),
+    begins: Iterable[int] = (),
+    parts: int = 1,
+) -> list[list[float]]:
+    """In frames, where a frame is so many steps; `quiet` names steps, `pauses` and `begins` phones."""
     frames, phones = attention.shape
-    is_quiet, is_pause = np.zeros(frames * parts, bool), np.zeros(phones, bool)
-    is_quiet[list(quiet)], is_pause[list(pauses)] = True, True
-    return (best_path(attention, is_quiet, is_pause) / parts).tolist()
+    is_quiet, is_pause, is_begin = np.zeros(frames * parts, bool), np.zeros(phones, bool), np.zeros(phones, bool)
+    is_quiet[list(quiet)], is_pause[list(pauses)], is_begin[list(begins)] = True, True, True
+    return (best_path(attention, is_quiet, is_pause, is_begin) / parts).tolist()
+
+
+def path(
+    attention: NDArray[np.float32], quiet: Iterable[int] = (), pauses: Iterable[int] = (), parts: int = 1
+) -> list[float]:
+    """Ends by frames, where no silence is between words."""
+    edges = np.array(spans(attention, quiet, pauses, parts=parts))
+    assert edges[0, 0] == 0
+    assert (edges[1:, 0] == edges[:-1, 1]).all()
+    return edges[:, 1].tolist()
 
 
 def test_a_path_follows_the_attention() -> None:
@@ -73,18 +90,45 @@ def test_a_mark_that_nobody_pauses_at_takes_what_the_attention_gives_it() -> Non
     assert path(following([4, 1, 4]), pauses=[1]) == [4, 5, 9]
 
 
-def test_where_all_is_quiet_every_phone_still_has_its_time() -> None:
-    assert path(following([2, 2, 2]), quiet=range(6)) == sorted(path(following([2, 2, 2]), quiet=range(6)))
+def test_quiet_that_no_mark_has_lies_between_two_words() -> None:
+    attention = following([4, 9, 4])  # the breath is held on the second phone, of the first word
+    assert spans(attention, quiet=range(8, 13), begins=[0, 2]) == [[0, 4], [4, 8], [13, 17]]
+    assert spans(following([4, 4, 9]), quiet=range(8, 13), begins=[0, 2]) == [[0, 4], [4, 8], [13, 17]]
+
+
+def test_quiet_before_the_first_word_and_after_the_last_one_is_of_neither() -> None:
+    assert spans(following([6, 6]), quiet=[0, 1, 2, 9, 10, 11], begins=[0]) == [[3, 6], [6, 9]]
+
+
+def test_where_there_is_a_mark_it_has_the_quiet_and_not_the_gap_beside_it() -> None:
+    attention = following([4, 8, 1, 3])
+    assert spans(attention, quiet=range(7, 13), pauses=[2], begins=[0, 3]) == [[0, 4], [4, 7], [7, 13], [13, 16]]
+
+
+def test_what_is_heard_at_either_end_of_a_pause_is_of_the_phone_on_that_side() -> None:
+    attention = following([4, 9, 4])  # the model is at the mark while both words still sound
+    assert spans(attention, quiet=range(6, 11), pauses=[1], begins=[0, 2]) == [[0, 6], [6, 11], [11, 17]]
+    assert spans(attention, pauses=[1], begins=[0, 2]) == [[0, 4], [4, 13], [13, 17]]  # nobody pauses
+
+
+def test_words_that_follow_each_other_are_not_parted_where_something_is_heard() -> None:
+    assert spans(following([3, 3, 3]), begins=[0, 1, 2]) == [[0, 3], [3, 6], [6, 9]]
 
 
 @given(st.integers(1, 12), st.integers(1, 20), st.integers(1, 30), st.integers(0, 99))
-def test_each_phone_has_its_time_and_together_they_have_all(frames: int, phones: int, steps: int, seed: int) -> None:
+def test_each_phone_has_its_time_and_silence_is_only_where_it_may_be(
+    frames: int, phones: int, steps: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     attention = rng.uniform(0, 1, (frames, phones)).astype(np.float32)
-    ends = best_path(attention, rng.random(steps) < 0.4, rng.random(phones) < 0.3)
-    assert ends.shape == (phones,)
-    assert ends[-1] == steps
-    assert (np.diff(ends, prepend=0) > 0).all()
+    quiet, pauses, begins = rng.random(steps) < 0.4, rng.random(phones) < 0.3, rng.random(phones) < 0.5
+    found = best_path(attention, quiet, pauses, begins)
+    assert found.shape == (phones, 2)
+    assert (found[:, 0] < found[:, 1]).all()
+    gaps = found[:, 0] - np.concatenate(([0], found[:-1, 1]))
+    assert (gaps >= 0).all()
+    assert (gaps[~begins] == 0).all()
+    assert found[-1, 1] <= steps
 
 
 @given(st.integers(2, 5), st.integers(2, 5), st.integers(0, 99))
@@ -94,8 +138,8 @@ def test_no_other_path_is_better(frames: int, phones: int, seed: int) -> None:
 
     def score(ends: list[float]) -> float:
         edges = [0, *map(int, ends)]
-        spans = zip(range(phones), edges[:-1], edges[1:], strict=True)
-        return float(sum(np.log(attention[start:end, phone]).sum() for phone, start, end in spans))
+        parts = zip(range(phones), edges[:-1], edges[1:], strict=True)
+        return float(sum(np.log(attention[start:end, phone]).sum() for phone, start, end in parts))
 
     every = ([*inner, frames] for inner in combinations(range(1, frames), phones - 1))
     best = max(map(score, every))

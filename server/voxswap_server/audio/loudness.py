@@ -40,13 +40,14 @@ class Loudness:
         if not levels_db.size:
             return np.zeros(0, bool)
         quiet = levels_db < max(_FLOOR_DB, float(np.percentile(levels_db, 95)) - _BELOW_DB)
-        for start, end in _runs(~quiet):
-            if end - start <= _CLICK_STEPS:
-                quiet[start:end] = True
+        # First what parts two sounds: a noise so near to another sound is the release of a stop, and part of it.
         for start, end in _runs(quiet):
             within = start > 0 and end < quiet.size
             if within and end - start < _SHORTEST_STEPS:
                 quiet[start:end] = False
+        for start, end in _runs(~quiet):
+            if end - start <= _CLICK_STEPS:
+                quiet[start:end] = True
         return quiet
 
 

@@ -1,12 +1,12 @@
-"""When each word and each phone of an utterance is heard.
+"""When each word, each phone and each shape of the mouth of an utterance is heard.
 
 The decoder tells which phones each frame is about (its own attention from content to text), and so do some heads of
-T2S; the best monotone path through the clearest of them gives every phone its time, and the sound itself tells where
-the pauses are. Which heads are clear differs from voice to voice. Runs on the device thread. Knows nothing of sentences
-or streams.
+T2S; the best monotone path through the clearest of them gives every phone its time. The sound itself tells where the
+pauses are: nothing is told to be spoken, and no mouth to be open, where nothing is heard. Which heads are clear differs
+from voice to voice. Runs on the device thread. Knows nothing of sentences or streams.
 """
 
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -32,6 +32,8 @@ CLEAR = 0.25
 """Clearness from which on the decoder is believed; below it T2S is asked too, which costs a prefill."""
 _PAUSE = "sil"
 """The viseme of phones that stand for silence."""
+_GLIMPSE_STEPS = 4
+"""A mark that is heard for less than this is no pause: the mouth does not shut for it."""
 
 
 def aligned(
@@ -49,22 +51,54 @@ def aligned(
     """
     utterance = text.utterance
     if utterance is None or not tokens or not samples:
-        return UtteranceAligned((), (), samples)
+        return UtteranceAligned((), (), (), samples)
     names = [phone for run in utterance.runs for phone in run.phones]
     units = [unit for run in utterance.runs for unit in run.units]
     quiet, pauses = loudness.quiet(), np.array([VISEME_OF[name] == _PAUSE for name in names])
-    placed = partial(_placed, voice, prompt, text, tokens, quiet, pauses)
-    ends: NDArray[np.float64] = yield DeviceCall("align", _run, placed)
-    edges = [0, *(min(samples, round(end * loudness.step_samples)) for end in ends[:-1]), samples]
-    sounding = _Sounding(quiet, loudness.step_samples)
+    placed = partial(_placed, voice, prompt, text, tokens, quiet, pauses, _begins(units, pauses))
+    spans: NDArray[np.float64] = yield DeviceCall("align", _run, placed)
+    step = loudness.step_samples
+    edges = [(min(samples, round(start * step)), min(samples, round(end * step))) for start, end in spans]
+    sounding = _Sounding(quiet, step)
     return UtteranceAligned(
         words=tuple(
-            Span(word.text, *sounding.within(edges[word.start_phone], edges[word.end_phone]))
+            Span(word.text, *sounding.within(edges[word.start_phone][0], edges[word.end_phone - 1][1]))
             for word in spoken_words(utterance.text, units)
         ),
-        phones=tuple(Span(name, edges[place], edges[place + 1]) for place, name in enumerate(names)),
+        phones=tuple(Span(name, *edge) for name, edge in zip(names, edges, strict=True)),
+        visemes=tuple(
+            Span(shape, start * step, min(samples, end * step)) for shape, start, end in _shapes(names, spans, quiet)
+        ),
         samples=samples,
     )
+
+
+def _begins(units: Sequence[tuple[str, int]], pauses: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(P,) at which phones a word begins: a unit of what is spoken, other than a mark."""
+    counts = np.array([count for _, count in units if count])
+    begins = np.zeros(pauses.size, bool)
+    begins[np.cumsum(counts) - counts] = True
+    return begins & ~pauses
+
+
+def _shapes(
+    names: Sequence[str], spans: NDArray[np.float64], quiet: NDArray[np.bool_]
+) -> Iterator[tuple[str, int, int]]:
+    """The mouth from the first step to the last: visemes, each with the steps at which it begins and ends.
+
+    It is shut where nothing is heard and where no phone is; the same ones that follow each other are one.
+    """
+    shapes = [_PAUSE] * quiet.size
+    for name, (start, end) in zip(names, spans, strict=True):
+        first, last, shape = int(start), -int(-end // 1), VISEME_OF[name]
+        if shape == _PAUSE and first and last - first < _GLIMPSE_STEPS:
+            shape = shapes[first - 1]
+        shapes[first:last] = [shape] * (last - first)
+    begin = 0
+    for shape, group in groupby(_PAUSE if is_quiet else shape for shape, is_quiet in zip(shapes, quiet, strict=True)):
+        end = begin + len(list(group))
+        yield shape, begin, end
+        begin = end
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +133,11 @@ class Scale:
 
 
 def timestamps(told: UtteranceAligned, kinds: Collection[TimestampKind], scale: Scale) -> tuple[Timestamp, ...]:
-    """The kinds that are asked for; visemes that follow each other and are the same are one."""
+    """The kinds that are asked for."""
     spans = {
         TimestampKind.WORD: told.words,
         TimestampKind.PHONE: told.phones,
-        TimestampKind.VISEME: _visemes(told.phones),
+        TimestampKind.VISEME: told.visemes,
     }
     return tuple(
         Timestamp(kind, span.label, scale(span.start_sample), scale(span.end_sample))
@@ -112,14 +146,6 @@ def timestamps(told: UtteranceAligned, kinds: Collection[TimestampKind], scale: 
         for span in named
         if scale(span.end_sample) > scale(span.start_sample)
     )
-
-
-def _visemes(phones: Iterable[Span]) -> Sequence[Span]:
-    merged = []
-    for viseme, group in groupby(phones, lambda span: VISEME_OF[span.label]):
-        spans = list(group)
-        merged.append(Span(viseme, spans[0].start_sample, spans[-1].end_sample))
-    return merged
 
 
 def _run(calls: list[Callable[[], NDArray[np.float64]]]) -> list[NDArray[np.float64]]:
@@ -133,9 +159,10 @@ def _placed(
     tokens: list[int],
     quiet: NDArray[np.bool_],
     pauses: NDArray[np.bool_],
+    begins: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """(P,) where each phone ends, in steps of the loudness."""
-    return best_path(_clearest(voice, prompt, text, tokens), quiet, pauses)
+    """(P, 2) where each phone begins and ends, in steps of the loudness."""
+    return best_path(_clearest(voice, prompt, text, tokens), quiet, pauses, begins)
 
 
 def _clearest(voice: Voice, prompt: EncodedPrompt, text: EncodedText, tokens: list[int]) -> NDArray[np.float32]:

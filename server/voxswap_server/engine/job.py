@@ -100,11 +100,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceAligned:
-    """Where the words, as they are written, and the phones of an utterance lie; comes before UtteranceSpoken."""
+    """Where words, as they are written, phones and visemes of an utterance lie; comes before UtteranceSpoken."""
 
     words: tuple[Span, ...]
     phones: tuple[Span, ...]
-    """One after another, from 0 to `samples`."""
+    """One after another; what lies between two of them is silence."""
+    visemes: tuple[Span, ...]
+    """Without a gap, from 0 to `samples`."""
     samples: int
     """Of its audio, all of which came before this; its pause comes after it."""
 

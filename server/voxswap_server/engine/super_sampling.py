@@ -99,8 +99,10 @@ class _SuperSampled:
     def _tell(self, told: Tell) -> Generator[Work, Any, None]:
         note, ratio = told.note, self._ratio
         if isinstance(note, UtteranceAligned):
-            words, phones = (tuple(_scaled(span, ratio) for span in spans) for spans in (note.words, note.phones))
-            self._told.append((self._taken, UtteranceAligned(words, phones, note.samples * ratio)))
+            words, phones, visemes = (
+                tuple(_scaled(span, ratio) for span in spans) for spans in (note.words, note.phones, note.visemes)
+            )
+            self._told.append((self._taken, UtteranceAligned(words, phones, visemes, note.samples * ratio)))
         elif isinstance(note, UtteranceSpoken):
             yield from self._make(final=True)
             yield Tell(replace(note, samples=note.samples * ratio))

@@ -56,18 +56,22 @@ async def test_they_cover_each_utterance(engine: Engine, voice: str, rate_hz: in
     position = 0
     for stamps in told:
         phones = of(stamps, TimestampKind.PHONE)
-        assert abs(phones[0].start_sample - position) <= 1
         for before, after in pairwise(phones):
-            assert before.end_sample == after.start_sample
+            assert before.end_sample <= after.start_sample
         visemes = of(stamps, TimestampKind.VISEME)
-        assert (visemes[0].start_sample, visemes[-1].end_sample) == (phones[0].start_sample, phones[-1].end_sample)
+        assert abs(visemes[0].start_sample - position) <= 1
+        for before, after in pairwise(visemes):
+            assert before.end_sample == after.start_sample
+            assert before.label != after.label
+        assert visemes[0].start_sample <= phones[0].start_sample
+        assert phones[-1].end_sample <= visemes[-1].end_sample
         assert {stamp.label for stamp in visemes} <= set(VISEMES)
         words = of(stamps, TimestampKind.WORD)
         for before, after in pairwise(words):
             assert before.start_sample < before.end_sample <= after.start_sample
         assert phones[0].start_sample <= words[0].start_sample
         assert words[-1].end_sample <= phones[-1].end_sample
-        position = phones[-1].end_sample + pause
+        position = visemes[-1].end_sample + pause
     assert abs(samples - position) <= 2
     words = [stamp.label for stamps in told for stamp in of(stamps, TimestampKind.WORD)]
     assert words == ["Good", "morning", "to", "all", "of", "you", "friends", "How", "are", "you", "in", "1999"]

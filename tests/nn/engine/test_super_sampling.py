@@ -64,7 +64,7 @@ def utterance(pieces: list[int], pause: int, seed: int = 0) -> Routine:
         piece = yield DeviceCall("decode", lambda payloads: payloads, noise(size, seed + number))
         yield Emit(piece)
     word = Span("word", samples // 4, samples // 2)
-    yield Tell(UtteranceAligned((word,), (word,), samples))
+    yield Tell(UtteranceAligned((word,), (word,), (word,), samples))
     yield Emit(np.zeros(pause, np.float32))
     yield Tell(UtteranceSpoken(5, samples + pause))
 
@@ -102,7 +102,7 @@ def test_what_is_told_keeps_its_place_between_the_audio(pieces: list[int], pause
     assert sum(order[:aligned]) == 2 * samples
     assert sum(order[aligned + 1 : -1]) == 2 * pause
     word = Span("word", 2 * (samples // 4), 2 * (samples // 2))
-    assert order[aligned] == UtteranceAligned((word,), (word,), 2 * samples)
+    assert order[aligned] == UtteranceAligned((word,), (word,), (word,), 2 * samples)
     assert order[-1] == UtteranceSpoken(5, 2 * (samples + pause))
     assert max(item for item in order if isinstance(item, int)) <= 48_000
 

@@ -44,6 +44,11 @@ def test_a_click_does_not_end_a_silence() -> None:
     assert spans(quiet(heard)) == [(0.5, 0.72)]
 
 
+def test_the_release_of_a_stop_is_part_of_the_sound_before_it() -> None:
+    heard = sound((0.5, -20), (0.05, -80), (0.02, -30), (0.3, -80), (0.5, -20))
+    assert spans(quiet(heard)) == [(0.57, 0.87)]
+
+
 @pytest.mark.parametrize("level_db", [-6.0, -20.0, -40.0])
 def test_quiet_is_by_what_is_loud(level_db: float) -> None:
     heard = sound((0.5, level_db), (0.2, level_db - 45), (0.5, level_db), (0.2, level_db - 15), (0.5, level_db))
