@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
 
-from voxswap_server.nn.convolution import FrameConv, FrameUpsampling, as_frames
+from voxswap_server.nn.convolution import FrameConv, FrameUpsampling, as_frames, few_lengths
 
 
 def adopt(ours: nn.Module, theirs: nn.Module) -> None:
@@ -45,3 +48,33 @@ def test_the_layout_is_kept_from_layer_to_layer() -> None:
     x = as_frames(torch.randn(1, 8, 30, dtype=torch.float64))
     for y in (x, ours(x), torch.relu(ours(x)), wider(x)):
         assert y.stride()[1] == 1
+
+
+@given(st.integers(1, 1 << 20))
+def test_a_length_is_made_at_most_a_quarter_longer_and_then_stays(length: int) -> None:
+    few = few_lengths(length)
+    assert length <= few <= 1.25 * length
+    assert few_lengths(few) == few
+
+
+def test_pytorch_meets_four_lengths_in_an_octave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each that it meets it compiles kernels and keeps them."""
+    met: set[tuple[str, int]] = set()
+
+    def meet(name: str) -> None:
+        compute = getattr(F, name)
+
+        def noted(x, *rest, **how):
+            met.add((name, x.shape[-1]))
+            return compute(x, *rest, **how)
+
+        monkeypatch.setattr(F, name, noted)
+
+    meet("conv2d")
+    meet("conv_transpose2d")
+    ours, wider = FrameConv(2, 2, 3), FrameUpsampling(2, 1, 4, 2)
+    with torch.no_grad():
+        for positions in range(65, 129):
+            assert ours(x := torch.zeros(1, 2, 1, positions)).shape[-1] == positions
+            assert wider(x).shape[-1] == 2 * positions
+    assert met == {(name, length) for name in ("conv2d", "conv_transpose2d") for length in (80, 96, 112, 128)}

@@ -22,6 +22,20 @@ def as_frames(x: Tensor) -> Tensor:
     return x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
 
 
+def few_lengths(length: int) -> int:
+    """The length, or the next of the four in each octave that there are: at most a quarter more."""
+    step = 1 << max(0, length.bit_length() - 3)
+    return -(-length // step) * step
+
+
+def _lengthened(x: Tensor) -> Tensor:
+    """(B, C, 1, N) -> (B, C, 1, `few_lengths`): nothing follows, which is what a convolution takes for granted anyway.
+
+    PyTorch compiles and keeps a convolution for each length that it meets, with tables as long as the sequence.
+    """
+    return F.pad(x, (0, few_lengths(x.shape[-1]) - x.shape[-1]))
+
+
 class FrameConv(nn.Module):
     """Keeps the length: the kernel is odd."""
 
@@ -35,7 +49,8 @@ class FrameConv(nn.Module):
         """(B, in, 1, N) -> (B, out, 1, N)."""
         padding = self.dilation * (self.weight.shape[1] // 2)
         weight = self.weight.transpose(1, 2).unsqueeze(2)
-        return F.conv2d(x, weight, self.bias, padding=(0, padding), dilation=(1, self.dilation))
+        y = F.conv2d(_lengthened(x), weight, self.bias, padding=(0, padding), dilation=(1, self.dilation))
+        return y[..., : x.shape[-1]]
 
     def activated(self, x: Tensor, slope: float, *, onto: Tensor | None = None, team: Team | None = None) -> Tensor:
         """The same of leaky ReLU(x), with what lies in `onto` added.
@@ -103,7 +118,8 @@ class FrameUpsampling(nn.Module):
             return self._apart(x)
         padding = (self.weight.shape[1] - self.rate) // 2
         weight = self.weight.transpose(1, 2).unsqueeze(2)
-        return F.conv_transpose2d(x, weight, self.bias, stride=(1, self.rate), padding=(0, padding))
+        y = F.conv_transpose2d(_lengthened(x), weight, self.bias, stride=(1, self.rate), padding=(0, padding))
+        return y[..., : self.rate * x.shape[-1]]
 
     def _apart(self, x: Tensor) -> Tensor:
         """Where the kernel is as long as the rate nothing overlaps, so it is one product for each frame.
