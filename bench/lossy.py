@@ -7,10 +7,13 @@ nothing of how speech is judged.
 
 import argparse
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import torch
@@ -54,16 +57,28 @@ def gates(pairs: Sequence[Pair], voices: Sequence[str]) -> list[Gate]:
 
 
 def compare(exact: BuiltIn, lossy: BuiltIn, judges: Judges, sentences: Sequence[str], seeds: int) -> Iterator[Pair]:
-    """Every sentence in every voice with every seed."""
+    """Every sentence in every voice with every seed; each in all voices before the next."""
     clips = [judges.speakers(read_clip(clip)) for clip, _ in exact.voices.values()]
-    for voice in exact.voices:
-        reference = exact.voice(voice)
-        for number, text in enumerate([*sentences] * seeds):
+    references = {voice: exact.voice(voice) for voice in exact.voices}
+    ways = (exact, lossy)
+    for number, text in enumerate([*sentences] * seeds):
+        for voice, reference in references.items():
             tokens = exact.tokens(text, reference, number)
-            ways = (exact, lossy)
             best = [way.best(text, reference, tokens) for way in ways]
             verdicts = [judges.verdict(voice, text, way.speak(text, reference, number), clips) for way in ways]
             yield Pair(verdicts[0], verdicts[1], len(best[0]), sum(a == b for a, b in zip(*best, strict=True)))
+
+
+def within(minutes: float, pairs: Iterator[Pair], log: TextIO | None, voices: int) -> Iterator[Pair]:
+    """Pairs until the time is up and the last sentence was said in all voices; each is written down as it comes."""
+    until_s = time.monotonic() + 60 * minutes
+    for number, pair in enumerate(pairs, 1):
+        if log is not None:
+            log.write(json.dumps(asdict(pair)) + "\n")
+            log.flush()
+        yield pair
+        if number % voices == 0 and time.monotonic() >= until_s:
+            return
 
 
 def _own(verdict: Verdict, voices: Sequence[str]) -> float:
@@ -92,7 +107,8 @@ def _arguments(paths: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--sentences", type=Path, default=_SENTENCES, help="one a line")
     parser.add_argument("--count", type=int, default=10_000, help="take only the first so many")
     parser.add_argument("--seeds", type=int, default=1, help="how often each is said (default: %(default)s)")
-    parser.add_argument("--json", type=Path, help="file for every verdict")
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no sentence after so many")
+    parser.add_argument("--json", type=Path, help="file for every pair of verdicts, one a line, as they come")
     return parser.parse_args()
 
 
@@ -103,11 +119,12 @@ def main() -> None:
     sentences = [line for line in options.sentences.read_text("utf-8").splitlines() if line][: options.count]
     exact = BuiltIn(options.folder, t2s_of=partial(NativeT2S.from_tensors, team=Team(1)))
     lossy = BuiltIn(options.folder, *paths[options.path])
-    pairs = list(compare(exact, lossy, Judges(), sentences, options.seeds))
-    if options.json:
-        options.json.write_text(json.dumps([asdict(pair) for pair in pairs], indent=1), "utf-8")
+    with options.json.open("w", encoding="utf-8") if options.json else nullcontext() as log:
+        every = compare(exact, lossy, Judges(), sentences, options.seeds)
+        pairs = list(within(options.minutes, every, log, len(exact.voices)))
     found = gates(pairs, list(exact.voices))
-    print(f"{options.path}: {len(pairs)} utterances, {len(sentences)} sentences, voices {', '.join(exact.voices)}")
+    said = len({pair.exact.text for pair in pairs})
+    print(f"{options.path}: {len(pairs)} utterances, {said} sentences, voices {', '.join(exact.voices)}")
     print(*found, sep="\n")
     raise SystemExit(not all(gate.passed for gate in found))
 

@@ -1,7 +1,7 @@
 """Memory over long runs of this server.
 
     python -m bench.soak swaps --log swaps.jsonl --minutes 20        # again with the same log: counts add up
-    python -m bench.soak text --log text.jsonl --minutes 30 --transport grpc
+    python -m bench.soak text --log text.jsonl --minutes 30 --built-in
     python -m bench.soak report swaps.jsonl text.jsonl --to docs/benchmarks/soak.md
 
 `swaps` brings voices into a memory that holds half of them, one after another; `text` feeds one live stream with text
@@ -25,6 +25,7 @@ from bench.soak.subjects import Conditions, device_bytes, in_process, over_grpc
 from voxswap_server.bench import machine
 from voxswap_server.bench.voices import IDS, Workbench, require_size
 from voxswap_server.logs import LogConfig, configure
+from voxswap_store.built_in import packaged_voices, read_table
 from voxswap_store.catalogue import Catalogue
 
 _EVERY = {"swaps": 20.0, "text": 0.1}
@@ -62,7 +63,8 @@ async def _soak(arguments: argparse.Namespace, folder: Path) -> None:
     began = datetime.now(UTC).isoformat(timespec="seconds")
     log = Log.begin(arguments.log, setting, began, f"{where['machine']}; {where['software']}")
     try:
-        async with _subject(arguments.transport, Conditions(store, arguments.threads, budget_bytes), folder) as subject:
+        conditions = Conditions(store, arguments.threads, budget_bytes, arguments.built_in)
+        async with _subject(arguments.transport, conditions, folder) as subject:
             every = arguments.every or _EVERY[arguments.kind]
             bounds = work.Bounds(arguments.minutes, arguments.count or GOALS[arguments.kind], every)
             if arguments.kind == "swaps":
@@ -79,11 +81,21 @@ def _subject(transport: str, conditions: Conditions, folder: Path) -> AbstractAs
 
 def _voices(arguments: argparse.Namespace, folder: Path) -> tuple[Path, Sequence[str], str]:
     """The store, the voices of it, and what they are in words."""
+    if arguments.built_in:
+        voices = arguments.voices or [voice.id for voice in read_table(_packaged()).voices]
+        return folder / "store", voices, f"built-in voice {voices[0]}"
     if arguments.store:
         voices = arguments.voices or Catalogue(arguments.store).ids()
         return arguments.store, voices, f"{len(voices)} voices of a store"
     store = Workbench(folder, require_size(arguments.size)).store(len(IDS))
     return store, arguments.voices or IDS, f"{len(IDS)} seeded {arguments.size} v2 voices"
+
+
+def _packaged() -> Path:
+    folder = packaged_voices()
+    if folder is None:
+        raise SystemExit("this installation has no built-in voices")
+    return folder
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -99,11 +111,15 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--every", type=float, help=f"{unit} between two samples (default: {_EVERY[kind]})")
         one.add_argument("--transport", choices=("engine", "grpc"), default="engine", help="default: %(default)s")
         one.add_argument("--size", default="small", help="of the seeded voices: small or full")
-        one.add_argument("--store", type=Path, help="take the voices of this store instead")
+        given = one.add_mutually_exclusive_group()
+        given.add_argument("--store", type=Path, help="take the voices of this store instead")
+        if kind == "text":  # they share their weights, so that none would push out another
+            given.add_argument("--built-in", action="store_true", help="take a voice that comes with voxswap instead")
         one.add_argument("--voices", nargs="+", help="only these of them")
         one.add_argument("--threads", type=int, default=1, help="of the networks")
         if kind == "swaps":
             one.add_argument("--speak-every", type=int, default=10, help="swaps between two sentences")
+            one.set_defaults(built_in=False)
     report = kinds.add_parser("report", help="one page from logs, each of one soak")
     report.add_argument("logs", type=Path, nargs="+")
     report.add_argument("--to", type=Path, help="also write it to this file")

@@ -43,6 +43,8 @@ class Conditions:
     store: Path
     threads: int
     budget_bytes: int = 0
+    built_in: bool = False
+    """Whether the voices that come with voxswap are there beside those of the store."""
 
     @property
     def residency(self) -> ResidencyConfig:
@@ -117,7 +119,7 @@ async def in_process(conditions: Conditions) -> AsyncIterator[Subject]:
         store=conditions.store,
         device=DeviceConfig("cpu", threads=conditions.threads),
         residency=conditions.residency,
-        voices=VoicesConfig(built_in=False),
+        voices=VoicesConfig(built_in=conditions.built_in),
     )
     async with build_engine(settings, Metrics(CollectorRegistry())) as engine:
         yield InProcess(engine)
@@ -168,7 +170,7 @@ def _toml(conditions: Conditions) -> str:
         "residency": {one.name: getattr(conditions.residency, one.name) for one in fields(ResidencyConfig)},
         "rpc": {"address": "127.0.0.1:0"},
         "metrics": {"enabled": False},
-        "voices": {"built_in": False},
+        "voices": {"built_in": conditions.built_in},
         "logs": {"json": True},
     }
     lines = [f"store = {json.dumps(str(conditions.store.absolute()))}"]
