@@ -295,10 +295,17 @@ def attend_prefix(qkv: Tensor, row: PrefillRow, layer: int, mask: Tensor) -> Ten
     if text < size:
         spoken = F.scaled_dot_product_attention(queries[:, :, text:], keys, values, attn_mask=mask)
         if row.looks is not None:
-            weights = (query[:, text:] @ keys[0].transpose(1, 2) / head_dim**0.5).masked_fill(~mask, -torch.inf)
-            row.looks.append(weights.softmax(-1)[:, :, :text])
+            row.looks.append(prefix_looks(qkv, row, heads))
         heard = torch.cat((heard, spoken), dim=2)
     return heard[0].transpose(0, 1).reshape(size, heads * head_dim)
+
+
+def prefix_looks(qkv: Tensor, row: PrefillRow, heads: int) -> Tensor:
+    """How the heads of a layer look from the prompt tokens to the phones: (N, 3D) -> (heads, Y, P)."""
+    text = row.phones.shape[0]
+    query, keys, _ = qkv.view(qkv.shape[0], 3, heads, -1).permute(1, 2, 0, 3)
+    scores = query[:, text:] @ keys.transpose(1, 2) / query.shape[-1] ** 0.5
+    return scores.masked_fill(~prefix_mask(row, qkv.device), -torch.inf).softmax(-1)[:, :, :text]
 
 
 def prefix_mask(row: PrefillRow, device: torch.device) -> Tensor:

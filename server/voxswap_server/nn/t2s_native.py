@@ -16,6 +16,7 @@ from torch import Tensor
 from voxswap_server.nn.adopt import check_fit
 from voxswap_server.nn.native.panels import panel_shape
 from voxswap_server.nn.native.post_norm import LAYER_WORDS, MATRICES, NORMS, Shape, step_code
+from voxswap_server.nn.native.prefix import PrefixAttention
 from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.quantized import quantized
 from voxswap_server.nn.t2s import (
@@ -24,10 +25,9 @@ from voxswap_server.nn.t2s import (
     PrefillRow,
     T2SConfig,
     admitted,
-    attend_prefix,
     next_positions,
     position_table,
-    prefix_mask,
+    prefix_looks,
     tensor_shapes,
 )
 
@@ -63,6 +63,7 @@ class NativeT2S:
         )
         self._code = step_code(self._shape)
         self._step, self._linear = self._code.address("step"), self._code.address("linear")
+        self._prefix = PrefixAttention(team, config.head_dim, _KEPT[self._shape.kept])
         self._layers = torch.tensor([self._layer_words(layer) for layer in range(config.layers)], dtype=torch.int64)
         self._head = torch.tensor(self._words("head"), dtype=torch.int64)
         self._positions = position_table(config.hidden_dim, torch.float32, _CPU)
@@ -108,16 +109,11 @@ class NativeT2S:
         """As `T2S.prefill`."""
         spans = [admitted(self.config, row) for row in rows]
         x = torch.cat([part for row in rows for part in (self._embed_text(row), self._embed_audio(row.prompt))])
-        masks = [prefix_mask(row, _CPU) for row in rows]
-        ends = torch.tensor(spans).cumsum(0) - 1
+        ends, scratch = torch.tensor(spans).cumsum(0) - 1, self._prefix.scratch(max(spans))
         for layer in range(self.config.layers):
-            qkv = self._product(x, f"layers.{layer}.qkv")
-            attended = torch.cat(
-                [
-                    attend_prefix(part, row, layer, mask)
-                    for part, row, mask in zip(torch.split(qkv, spans), rows, masks, strict=True)
-                ]
-            )
+            qkv, attended = self._product(x, f"layers.{layer}.qkv"), torch.empty_like(x)
+            for row, part, heard in zip(rows, qkv.split(spans), attended.split(spans), strict=True):
+                self._attend(row, layer, part, heard, scratch)
             if layer == self.config.layers - 1:  # only the last position of a row is asked for
                 x, attended = x[ends], attended[ends]
             x = self._after_attention(layer, x, attended)
@@ -140,6 +136,12 @@ class NativeT2S:
         for cache in caches:
             cache.length += 1
         return logits
+
+    def _attend(self, row: PrefillRow, layer: int, qkv: Tensor, heard: Tensor, scratch: Tensor) -> None:
+        """One row, (N, 3D) -> (N, D), which is written; so are its keys and values."""
+        self._prefix.run(qkv, row.phones.shape[0], row.cache.layers[layer], heard, scratch)
+        if row.looks is not None and row.prompt.shape[0]:
+            row.looks.append(prefix_looks(qkv, row, self.config.heads))
 
     def _after_attention(self, layer: int, x: Tensor, attended: Tensor) -> Tensor:
         """Both residual halves: x, attended (N, D) -> (N, D)."""
