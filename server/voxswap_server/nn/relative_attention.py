@@ -40,24 +40,21 @@ class RelativeAttention(nn.Module):
         B, T, C = x.shape
         q, k, v = self.qkv(x).view(B, T, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, C/H)
         q = q * q.shape[-1] ** -0.5
-        scores = q @ k.transpose(-1, -2)
         by_offset = q @ self.key_offsets.T  # (B, H, T, 2w+1)
-        for offset, column, rows in self._offsets(T):
-            scores.diagonal(offset, -2, -1).add_(by_offset[:, :, rows, column])
-        weights = scores.softmax(-1)
-        band = torch.zeros_like(by_offset)
-        for offset, column, rows in self._offsets(T):
-            band[:, :, rows, column] = weights.diagonal(offset, -2, -1)
-        mixed = weights @ v + band @ self.value_offsets
+        # Left and right of each row there is room for the offsets that lead out of the sequence.
+        scores = F.pad(q @ k.transpose(-1, -2), (self.window, self.window))
+        _band(scores, self.window).add_(by_offset)
+        weights = F.pad(scores[..., self.window : self.window + T].softmax(-1), (self.window, self.window))
+        band = _band(weights, self.window)
+        mixed = weights[..., self.window : self.window + T] @ v + band @ self.value_offsets
         return self.out(mixed.transpose(1, 2).reshape(B, T, C))
 
-    def _offsets(self, length: int) -> list[tuple[int, int, slice]]:
-        """Each offset within the window and the sequence, its column in a band, and the rows that have it."""
-        reach = min(self.window, length - 1)
-        return [
-            (offset, offset + self.window, slice(max(0, -offset), length - max(0, offset)))
-            for offset in range(-reach, reach + 1)
-        ]
+
+def _band(rows: Tensor, window: int) -> Tensor:
+    """The places within the window of each position, a view: (B, H, T, T + 2w) -> (B, H, T, 2w+1)."""
+    *outer, length, _ = rows.shape
+    *strides, row, one = rows.stride()
+    return rows.as_strided((*outer, length, 2 * window + 1), (*strides, row + one, one))
 
 
 class FeedForward(nn.Module):
