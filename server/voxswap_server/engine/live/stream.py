@@ -22,6 +22,7 @@ from voxswap_server.engine.live.hold import Hold
 from voxswap_server.engine.live.performer import Performer, performing
 from voxswap_server.engine.live.stage import Stage, StageConfig
 from voxswap_server.engine.live.take import Cast, Take, located
+from voxswap_server.engine.live.tally import LiveTally
 from voxswap_server.engine.output import Encoded, OutputStream
 from voxswap_server.engine.sent import Sent
 from voxswap_server.engine.synthesizer import Services
@@ -58,21 +59,6 @@ class LiveLimits:
     """A new voice is waited for while the listener has more than this left to play."""
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What was made so far."""
-
-    utterances: int = 0
-    semantic_tokens: int = 0
-    made_s: float = 0.0
-    """Audio."""
-    took_s: float = 0.0
-    """Synthesis."""
-    asked_s: float | None = None
-    """When the first take was asked for."""
-    load_ms: float = 0.0
-
-
 class LiveStream:
     """One stream. Read `events` to the end or close it; then everything was given back.
 
@@ -96,8 +82,7 @@ class LiveStream:
         """Set for an instant whenever something left the stage."""
         self._holds: list[Hold] = []
         self._failure: VoxswapError | None = None
-        self._tally = _Tally()
-        self._sent = Sent(services.metrics, services.tracing)
+        self._tally = LiveTally(Sent(services.metrics, services.tracing))
 
     async def events(self, messages: AsyncIterator[LiveMessage]) -> AsyncGenerator[LiveEvent, None]:
         """As `domain_live.LiveSynthesizer.live`."""
@@ -149,8 +134,7 @@ class LiveStream:
         return await asyncio.get_running_loop().run_in_executor(self._on.audio_pool, work, *arguments)
 
     def _booked(self, encoded: Encoded) -> AudioChunk | None:
-        tally = self._tally
-        return self._sent.book(encoded, self._rate_hz, self._on.clock(), asked_s=tally.asked_s, warm=tally.load_ms == 0)
+        return self._tally.chunk(encoded, self._rate_hz, self._on.clock())
 
     async def _wait(self, wake_s: float | None) -> None:
         """Until something changes, or it is time."""
@@ -188,24 +172,13 @@ class LiveStream:
         )
 
     def _done(self) -> SynthesisDone:
-        tally, listener = self._tally, self._stage.listener
-        rtf = tally.took_s / tally.made_s if tally.made_s else 0.0
+        tally, underrun_s = self._tally, self._stage.listener.underrun_s
+        done = tally.done(underrun_s)
         self._on.metrics.synthesized(
-            rtf=rtf,
-            underrun_s=listener.underrun_s,
-            semantic_tokens=tally.semantic_tokens,
-            trace_id=current_trace_id(),
+            rtf=done.rtf, underrun_s=underrun_s, semantic_tokens=tally.semantic_tokens, trace_id=current_trace_id()
         )
         annotate(utterances=tally.utterances, semantic_tokens=tally.semantic_tokens, switches=self._stage.switches)
-        return SynthesisDone(
-            samples=self._sent.samples,
-            ttfa_ms=(self._sent.ttfa_s or 0.0) * 1e3,
-            rtf=rtf,
-            underrun_ms=listener.underrun_s * 1e3,
-            queue_ms=0.0,
-            utterances=tally.utterances,
-            semantic_tokens=tally.semantic_tokens,
-        )
+        return done
 
     # --- in ------------------------------------------------------------------------------------------------------
 
