@@ -35,6 +35,9 @@ FULL_TOKENS = PIECE_TOKENS[-1] * 3 // 2
 """In company a stream's audio is put off until there is so much: the most that `latents.spans` leaves in one piece."""
 LONG_CHUNK = 4
 """A chunk of a long utterance is this part of what there is."""
+_STILL_TOKENS = 2
+"""So many different tokens say nothing yet: a voice that takes its time repeats one or two before its first sound."""
+_LONGEST_LEAD_TOKENS = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,7 @@ def streamed_waveform(
         yield from feed.until(float("inf"))
         tokens = torch.tensor(feed.tokens, dtype=torch.long)
         return (yield from waveform(voice, prompt, feed.text, tokens, params, noise))
-    chunks, samples = Chunks(stream, feed), 0
+    chunks, samples = Chunks(stream, feed, (yield from _lead_tokens(feed))), 0
     while not chunks.final:
         yield from feed.until(chunks.end)
         samples += yield from _made(chunks.pieces(), chunks)
@@ -168,13 +171,29 @@ def streamed_waveform(
     return samples
 
 
-class Chunks:
-    """What a stream says of a feed, chunk after chunk. Implements `job.Growth`."""
+def _lead_tokens(feed: TokenFeed) -> Generator[Work, Any, int]:
+    """Waits until something is said; returns how many tokens come before that."""
+    lead = 0
+    while lead < _LONGEST_LEAD_TOKENS and (yield from feed.until(lead + 1)):
+        if len(set(feed.tokens[: lead + 1])) > _STILL_TOKENS:
+            break
+        lead += 1
+    return lead
 
-    def __init__(self, stream: TokenStream, feed: TokenFeed) -> None:
+
+class Chunks:
+    """What a stream says of a feed, chunk after chunk. Implements `job.Growth`.
+
+    Args:
+        stream: of the utterance.
+        feed: its tokens.
+        lead_tokens: before anything is said.
+    """
+
+    def __init__(self, stream: TokenStream, feed: TokenFeed, lead_tokens: int = 0) -> None:
         self._stream = stream
         self._feed = feed
-        self._ends = _chunk_ends(stream.delay_tokens)
+        self._ends = _chunk_ends(stream.delay_tokens, lead_tokens)
         self.end = next(self._ends)
         """Tokens after which the next chunk is decoded."""
         self.final = False
@@ -189,7 +208,7 @@ class Chunks:
 
     def pieces(self) -> Iterator[Tensor]:
         """The next chunk, or all that are there when the device begins with it, if it gathers."""
-        first = True
+        first, beginning = True, not self.heard
         while (first or self._gathers) and not self.final and (self._known or self._feed.ended):
             first, self.final = False, not self._known
             tokens = self._feed.tokens if self.final else self._feed.tokens[: self.end]
@@ -197,7 +216,7 @@ class Chunks:
             self.heard = len(tokens) - (0 if self.final else self._stream.delay_tokens)
             if not self.final:
                 self.end = next(self._ends)
-        yield from self._stream.speak(PIECE_TOKENS[-1:])
+        yield from self._stream.speak((CHUNK_TOKENS[0], PIECE_TOKENS[-1]) if beginning else PIECE_TOKENS[-1:])
 
     def gather(self) -> None:
         """As `Growth.gather`."""
@@ -210,9 +229,13 @@ class Chunks:
         return 0.0 if full else self._feed.unheard_s + 1 / TOKEN_RATE_HZ
 
 
-def _chunk_ends(delay_tokens: int) -> Iterator[int]:
-    """After how many tokens the chunks of an utterance are decoded."""
-    known = delay_tokens
+def _chunk_ends(delay_tokens: int, lead_tokens: int) -> Iterator[int]:
+    """After how many tokens the chunks of an utterance are decoded.
+
+    A prior that has seen little but the silence before the first sound may take it for a sound that is held, which no
+    voice was taught: the first chunk has more of what is said than of what comes before it.
+    """
+    known = max(delay_tokens, 2 * lead_tokens)
     for size in chain(CHUNK_TOKENS, repeat(CHUNK_TOKENS[-1])):
         known += max(size, known // LONG_CHUNK if size == CHUNK_TOKENS[-1] else 0)
         yield known

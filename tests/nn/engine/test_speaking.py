@@ -62,6 +62,17 @@ def test_a_chunk_of_a_long_utterance_is_a_quarter_of_what_there_is() -> None:
     assert grown == [max(50, before // 4) for before in ends[len(CHUNK_TOKENS) - 1 : -1]]
 
 
+@pytest.mark.parametrize("lead", [1, 6, 12, 20, 25, 40])
+def test_nothing_is_decoded_before_more_was_said_than_was_silent_before_it(lead: int) -> None:
+    tokens, decoder = [7, *[9] * (lead - 1), *speech(120)], ScriptedDecoder()
+    device = spoken({1: [tokens]}, decoder, [1])
+    assert said(device) == tokens
+    first = max(DELAY_TOKENS, 2 * min(lead, 25)) + CHUNK_TOKENS[0]
+    later = [first + end - ENDS[0] for end in ENDS]
+    assert decoder.pushes == [*((end, False) for end in later if end <= len(tokens)), (len(tokens), True)]
+    assert device.notes == [UtteranceSpoken(len(tokens), len(tokens) * PER_TOKEN)]
+
+
 @pytest.mark.parametrize("gathers", [True, False])
 def test_chunks_that_came_meanwhile_are_spoken_at_once_if_they_are_gathered(*, gathers: bool) -> None:
     class Wary(Device):
