@@ -82,6 +82,18 @@ def test_any_size_that_a_checkpoint_has(sizes):
     assert (found[1] - found[0]).abs().max() < 1e-5 * found[0].abs().max()
 
 
+@pytest.mark.parametrize(
+    ("width", "heads", "dtype", "threads"),
+    [(20, 2, torch.float16, 1), (20, 2, torch.float32, 2), (48, 3, torch.float32, 1)],
+)
+def test_a_row_by_itself_takes_another_way_to_the_same_bits(width, heads, dtype, threads):
+    net = tiny_native_t2s(2, width=width, heads=heads, layers=1, vocab=1025, dtype=dtype, threads=threads)
+    prefix = [(9, 4), (20, 1)]
+    together = spoken(net, prefixes(net, prefix), 6)
+    for place, row in enumerate(prefixes(net, prefix)):
+        assert torch.equal(spoken(net, [row], 6)[:, 0], together[:, place])
+
+
 def test_half_precision_is_lossless_and_copies_nothing():
     converted = convert_t2s(*t2s_checkpoint(1))
     config = T2SConfig.from_dict(converted.config)

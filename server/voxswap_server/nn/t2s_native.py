@@ -5,6 +5,7 @@ is lost) and their bytes are read once for all rows: that is what a step's time 
 depend on its batch-mates at all. Knows nothing of sampling, of jobs or of files.
 """
 
+import ctypes
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Final, Self
@@ -65,7 +66,7 @@ class NativeT2S:
         self._step, self._linear = self._code.address("step"), self._code.address("linear")
         self._prefix = PrefixAttention(team, config.head_dim, _KEPT[self._shape.kept])
         self._layers = torch.tensor([self._layer_words(layer) for layer in range(config.layers)], dtype=torch.int64)
-        self._head = torch.tensor(self._words("head"), dtype=torch.int64)
+        self._head = self._words("head")
         self._positions = position_table(config.hidden_dim, torch.float32, _CPU)
 
     @classmethod
@@ -124,15 +125,16 @@ class NativeT2S:
     @torch.inference_mode()
     def step(self, tokens: Tensor, caches: Sequence[KVCache]) -> Tensor:
         """As `T2S.step`."""
-        x = self._embed_audio(tokens, torch.tensor(next_positions(caches)))
-        rows = torch.tensor([(cache.storage.data_ptr(), cache.capacity, cache.length) for cache in caches])
+        # Weights push everything else out of the caches, so each call of PyTorch here takes far longer than by itself.
+        x = self._embed_audio(tokens, next_positions(caches))
         longest, count = max(cache.length for cache in caches) + 1, len(caches)
+        table = [word for cache in caches for word in (cache.storage.data_ptr(), cache.capacity, cache.length)]
+        rows = (ctypes.c_int64 * len(table))(*table)
         scratch = torch.empty(self._shape.scratch_floats(count, self._team.threads, longest))
         logits = torch.empty(count, self.config.vocab_size)
-        places = (count, *(tensor.data_ptr() for tensor in (x, scratch, self._layers, rows)))
+        places = (x.data_ptr(), scratch.data_ptr(), self._layers.data_ptr(), ctypes.addressof(rows))
         room = self._shape.room_floats(count, self._shape.inner)
-        arguments = torch.tensor((*places, *self._head.tolist(), logits.data_ptr(), longest, room), dtype=torch.int64)
-        self._team.run(self._step, arguments)
+        self._team.call(self._step, (count, *places, *self._head, logits.data_ptr(), longest, room))
         for cache in caches:
             cache.length += 1
         return logits
@@ -161,7 +163,7 @@ class NativeT2S:
         y, floats = torch.empty(rows, outputs), self._shape.room_floats(rows, inputs)
         room = torch.empty(self._team.threads * floats)
         words = (x.data_ptr(), *self._words(name), y.data_ptr(), rows, inputs, outputs, cut, room.data_ptr(), floats)
-        self._team.run(self._linear, torch.tensor(words, dtype=torch.int64))
+        self._team.call(self._linear, words)
         return y
 
     def _embed_text(self, row: PrefillRow) -> Tensor:
@@ -173,11 +175,18 @@ class NativeT2S:
             x = x + self._product(row.bert.float().T, "bert_projection")
         return torch.addcmul(x, self._positions[: x.shape[0]], self.tensors["text_position.alpha"])
 
-    def _embed_audio(self, tokens: Tensor, positions: Tensor | None = None) -> Tensor:
+    def _embed_audio(self, tokens: Tensor, positions: Sequence[int] | None = None) -> Tensor:
         """Tokens (N,) at their positions, None for the first N -> (N, D)."""
         x = F.embedding(tokens, self.tensors["audio_embedding.weight"]).float()
-        places = self._positions[: x.shape[0]] if positions is None else self._positions[positions]
-        return torch.addcmul(x, places, self.tensors["audio_position.alpha"])
+        return torch.addcmul(x, self._places(positions, x.shape[0]), self.tensors["audio_position.alpha"])
+
+    def _places(self, positions: Sequence[int] | None, count: int) -> Tensor:
+        """Rows of the position table."""
+        if positions is None:
+            return self._positions[:count]
+        if count == 1:
+            return self._positions.narrow(0, positions[0], 1)
+        return self._positions.index_select(0, torch.tensor(positions))
 
     def _layer_words(self, layer: int) -> list[int]:
         """Where everything of a layer is, as the kernel's table has it."""

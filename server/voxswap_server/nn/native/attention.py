@@ -26,16 +26,17 @@ _COLDEST: Final = -87.0
 
 
 def emit_attention(module: ir.Module, head_dim: int, width: int, kept: str) -> Any:
-    """Function of (query, key, value, kept keys, kept values, length, scores, out).
+    """Function of (query, key, value, kept keys, kept values, length, scores, out, kept keys of the next head).
 
     Query, key, value and out are (head_dim,); the key and the value are kept at place `length` first, as `kept` says.
-    `scores` has room for length + 1 numbers and one vector more.
+    `scores` has room for length + 1 numbers and one vector more. Values are asked for while keys are read, and the next
+    head's keys while values are: memory is never waited for twice.
     """
     places = ir.PointerType(KEPT[kept])
-    emit = Emitter(module, "attend", (FLOATS, FLOATS, FLOATS, places, places, I64, FLOATS, FLOATS))
+    emit = Emitter(module, "attend", (FLOATS, FLOATS, FLOATS, places, places, I64, FLOATS, FLOATS, places))
     emit.function.linkage = "internal"
     emit.function.attributes.add("noinline")
-    query, key, value, keys, values, length, scores, out = emit.function.args
+    query, key, value, keys, values, length, scores, out, following = emit.function.args
     at, floats = emit.at, vector(head_dim)
     place = at.mul(length, index(head_dim))
     for new, old in ((key, keys), (value, values)):
@@ -44,7 +45,7 @@ def emit_attention(module: ir.Module, head_dim: int, width: int, kept: str) -> A
     positions = at.add(length, index(1))
     peak = _emit_scores(emit, query, (keys, values), positions, scores, head_dim)
     mass = _emit_softmax(emit, scores, positions, peak, width)
-    heard = _emit_mean(emit, values, positions, scores, head_dim)
+    heard = _emit_mean(emit, (values, following), positions, scores, head_dim)
     emit.store(at.fdiv(heard, emit.splat(mass, head_dim)), out, index(0))
     return emit.done()
 
@@ -57,10 +58,9 @@ def _as_floats(emit: Emitter, kept: Any, place: Any, width: int) -> Any:
 
 
 def _emit_scores(emit: Emitter, query: Any, kept: tuple[Any, Any], positions: Any, scores: Any, head_dim: int) -> Any:
-    """Query times every key; returns the largest. Values are asked for meanwhile, for they are read next."""
+    """Query times every key; returns the largest. Values are asked for meanwhile."""
     at = emit.at
     keys, values = kept
-    bytes_each = 4 if keys.type.pointee == F32 else 2
     width = _part_of(head_dim)
     floats, scale = vector(width), emit.splat(number(1 / sqrt(head_dim)), width)
     asked = [at.fmul(emit.load(query, index(part), floats), scale) for part in range(0, head_dim, width)]
@@ -76,8 +76,7 @@ def _emit_scores(emit: Emitter, query: Any, kept: tuple[Any, Any], positions: An
     peaks = ir.Constant(floats, [float("-inf")] * width)
     whole = at.mul(at.sdiv(positions, index(width)), index(width))
     with emit.loop(index(0), whole, index(width), [peaks]) as body:
-        for offset in range(0, width * head_dim, _LINE_BYTES // bytes_each):
-            emit.prefetch(values, at.add(at.mul(body.index, index(head_dim)), index(offset)))
+        _announce(emit, values, body.index, width, head_dim)
         found = emit.sums([products(at.add(body.index, index(offset))) for offset in range(width)])
         emit.store(found, scores, body.index)
         body.values[0] = at.select(at.fcmp_ordered(">", found, body.values[0]), found, body.values[0])
@@ -87,6 +86,14 @@ def _emit_scores(emit: Emitter, query: Any, kept: tuple[Any, Any], positions: An
         emit.store(score, scores, body.index)
         body.values[0] = at.select(at.fcmp_ordered(">", score, body.values[0]), score, body.values[0])
     return body.values[0]
+
+
+def _announce(emit: Emitter, kept: Any, place: Any, count: int, head_dim: int) -> None:
+    """Asks for so many positions from one on."""
+    line = _LINE_BYTES // (4 if kept.type.pointee == F32 else 2)
+    begin = emit.at.mul(place, index(head_dim))
+    for offset in range(0, count * head_dim, line):
+        emit.prefetch(kept, emit.at.add(begin, index(offset)))
 
 
 def _part_of(head_dim: int) -> int:
@@ -107,12 +114,14 @@ def _emit_softmax(emit: Emitter, scores: Any, positions: Any, peak: Any, width: 
     return emit.sum(body.values[0])
 
 
-def _emit_mean(emit: Emitter, values: Any, positions: Any, scores: Any, head_dim: int) -> Any:
-    """Sum of the values, each times its weight."""
+def _emit_mean(emit: Emitter, kept: tuple[Any, Any], positions: Any, scores: Any, head_dim: int) -> Any:
+    """Sum of the values, each times its weight. The next keys are asked for meanwhile."""
+    values, following = kept
     at, floats = emit.at, vector(head_dim)
     totals: list[Any] = [ir.Constant(floats, [0.0] * head_dim)] * _ABREAST
     for start, stop, step in _strides(emit, positions):
         with emit.loop(start, stop, index(step), totals) as body:
+            _announce(emit, following, body.index, step, head_dim)
             for offset in range(step):
                 place = at.add(body.index, index(offset))
                 weight = emit.splat(emit.load(scores, place, number(0).type), head_dim)

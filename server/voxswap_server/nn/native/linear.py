@@ -6,6 +6,7 @@ formed in the same order, so a row's result does not depend on its company, not 
 instructions for products of bytes, those of 8 bits are computed by them.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from llvmlite import ir
@@ -24,6 +25,8 @@ _AHEAD: Final = 16
 ROWS: Final = 6
 """Of a tile at most: so many sums fit in registers."""
 _UNROLLED: Final = 4
+_BAND: Final = 8
+"""Rows of weights that are read abreast for one row of activations: as many streams as a processor foresees."""
 
 
 def emit_linear(module: ir.Module, kind: str, cpu: Processor) -> Any:
@@ -38,7 +41,9 @@ def emit_linear(module: ir.Module, kind: str, cpu: Processor) -> Any:
     arguments = (FLOATS, I64, weights, I64, I64, FLOATS, FLOATS, FLOATS, I64, I64, I64, I64, F32, BYTES)
     emit = Emitter(module, f"linear_{kind}", arguments)
     *_, rows_in_all, first, last, _floor, _room = emit.function.args
-    for shape in _shapes(cpu):
+    if kind != "int8":
+        first = _alone(emit, _emit_band(module, kind, cpu), cpu.width)
+    for shape in _shapes(cpu, kind):
         columns = shape.vectors * shape.width
         tiles = _Tiles(module, kind, shape)
         whole = emit.at.sdiv(emit.at.sub(last, first), index(columns))
@@ -49,6 +54,68 @@ def emit_linear(module: ir.Module, kind: str, cpu: Processor) -> Any:
             _rows_of(emit, tiles, body.index)
         first = stop
     return emit.done()
+
+
+def _alone(emit: Emitter, band: Any, width: int) -> Any:
+    """Whole vectors of columns for a row without company; returns the first column that is left."""
+    x, _, w, ldw, depth, _, bias, y, _, rows, first, last, floor, _ = emit.function.args
+    at = emit.at
+    vectors = at.sdiv(at.sub(last, first), index(width))
+    single = at.icmp_signed("==", rows, index(1))
+    stop = at.add(first, at.mul(at.select(single, vectors, index(0)), index(width)))
+    with at.if_then(at.icmp_signed("<", first, stop)):
+        at.call(band, (x, w, ldw, depth, bias, y, first, stop, floor))
+    return stop
+
+
+def _emit_band(module: ir.Module, kind: str, cpu: Processor) -> Any:
+    """One row of activations: a few rows of weights at a time, each from the first column to the last.
+
+    Memory is read fastest in few long streams. Sums wait in y, in the first cache, and are formed in a tile's order.
+
+    Arguments: x, w, its row length, k, bias, y, first column, last, floor; columns are whole vectors.
+    """
+    weights, width = ir.PointerType(KINDS[kind]), cpu.width
+    emit = Emitter(module, f"band_{kind}", (FLOATS, weights, I64, I64, FLOATS, FLOATS, I64, I64, F32))
+    emit.function.linkage = "internal"
+    emit.function.attributes.add("noinline")
+    x, w, ldw, depth, bias, y, first, last, floor = emit.function.args
+    at, floats, stride = emit.at, vector(width), index(cpu.vectors * width)
+    with emit.loop(first, last, index(width)) as column:
+        emit.store(ir.Constant(floats, [0.0] * width), y, column.index)
+    whole = at.mul(at.sdiv(depth, index(_BAND)), index(_BAND))
+    wide = at.add(first, at.mul(at.sdiv(at.sub(last, first), stride), stride))
+    for start, stop, count in ((index(0), whole, _BAND), (whole, depth, 1)):
+        with emit.loop(start, stop, index(count)) as body:
+            numbers = [at.add(body.index, index(k)) for k in range(count)]
+            rows = [(at.gep(w, [at.mul(k, ldw)]), emit.splat(emit.load(x, k, F32), width)) for k in numbers]
+            for begin, end, vectors in ((first, wide, cpu.vectors), (wide, last, 1)):
+                with emit.loop(begin, end, index(vectors * width)) as column:
+                    places = [at.add(column.index, index(v * width)) for v in range(vectors)]
+                    _emit_onto(emit, rows, places, y, kind, floats)
+    with emit.loop(first, last, index(width)) as column:
+        _emit_end(emit, emit.load(y, column.index, floats), bias, floor, y, column.index)
+    return emit.done()
+
+
+def _emit_onto(
+    emit: Emitter, rows: Sequence[tuple[Any, Any]], places: Sequence[Any], y: Any, kind: str, floats: Any
+) -> None:
+    """Adds the products of some rows of weights, each with its number, to the sums in y."""
+    sums = [emit.load(y, place, floats) for place in places]
+    for row, value in rows:
+        parts = [_weights(emit, row, place, kind, floats.count) for place in places]
+        sums = [emit.fma(part, value, total) for part, total in zip(parts, sums, strict=True)]
+    for place, total in zip(places, sums, strict=True):
+        emit.store(total, y, place)
+
+
+def _emit_end(emit: Emitter, total: Any, bias: Any, floor: Any, y: Any, place: Any, of_bias: Any | None = None) -> None:
+    """What a sum comes to, stored."""
+    at, floats = emit.at, total.type
+    lowest = emit.splat(floor, floats.count)
+    total = at.fadd(total, emit.load(bias, place if of_bias is None else of_bias, floats))
+    emit.store(at.select(at.fcmp_ordered("<", total, lowest), lowest, total), y, place)  # what is no number stays none
 
 
 class _Shape(NamedTuple):
@@ -62,11 +129,12 @@ class _Shape(NamedTuple):
     """It is not for more rows than it holds at once."""
 
 
-def _shapes(cpu: Processor) -> tuple[_Shape, ...]:
+def _shapes(cpu: Processor, kind: str) -> tuple[_Shape, ...]:
     """In the order in which columns are covered: whole tiles, single vectors, the last few one by one."""
     vectors, width = cpu.vectors, cpu.width
+    alone = (_Shape(1, 4 * vectors, width, only=True),) if kind == "int8" else ()  # for others there is the band
     return (
-        _Shape(1, 4 * vectors, width, only=True),
+        *alone,
         _Shape(3, 2 * vectors, width, only=True),
         _Shape(ROWS, vectors, width),
         _Shape(1, 1, width),
@@ -151,16 +219,13 @@ def _emit_tile(module: ir.Module, kind: str, rows: int, shape: _Shape, *, ahead:
                     for v, part in enumerate(parts):
                         body.values[m * vectors + v] = emit.fma(part, value, body.values[m * vectors + v])
         sums = body.values
-    lowest = emit.splat(floor, width)
     for m in range(rows):
         for v in range(vectors):
             place = index(v * width)
             total = sums[m * vectors + v]
             if kind == "int8":
                 total = at.fmul(total, emit.load(scale, place, floats))
-            total = at.fadd(total, emit.load(bias, place, floats))
-            total = at.select(at.fcmp_ordered("<", total, lowest), lowest, total)  # what is no number stays none
-            emit.store(total, y, at.add(at.mul(ldy, index(m)), place))
+            _emit_end(emit, total, bias, floor, y, at.add(at.mul(ldy, index(m)), place), place)
     return emit.done()
 
 

@@ -226,7 +226,11 @@ class _Step:
             query = at.gep(buffers["qkv"], [at.add(at.mul(row, index(3 * shape.width)), column)])
             key, value = (at.gep(query, [index(offset * shape.width)]) for offset in (1, 2))
             out = at.gep(buffers["heard"], [at.add(at.mul(row, index(shape.width)), column)])
-            at.call(self._attend, (query, key, value, keys, values, length, buffers["scores"], out))
+            # The next head of this thread: the one behind it in memory, or none of this row.
+            behind = at.icmp_signed("<", at.add(body.index, index(1)), end)
+            more = at.and_(behind, at.icmp_signed("<", at.add(head, index(1)), heads))
+            following = at.gep(keys, [at.select(more, plane, index(0))])
+            at.call(self._attend, (query, key, value, keys, values, length, buffers["scores"], out, following))
         self._meet_all()
 
     def _meet_all(self) -> None:

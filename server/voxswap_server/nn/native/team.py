@@ -8,11 +8,12 @@ by somebody else costs its own time and no more.
 import ctypes
 import threading
 import weakref
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import torch
-from llvmlite import ir
+from llvmlite import binding, ir
 from torch import Tensor
 
 from voxswap_server.nn.native.compiler import Compiled, compiled
@@ -23,7 +24,9 @@ TASK: Final = ir.FunctionType(VOID, (I64, I64, WORDS, WORDS))
 _ENTRY, _ARGUMENTS, _ARRIVED, _MEETING, _SEMAPHORES = 0, 1, 8, 16, 24
 """Places in the shared words; each that is written while others wait has a cache line of its own."""
 _LINE_WORDS: Final = 8
-_SPINS: Final = 2000
+_SPINS: Final = 500
+_PAUSES: Final = {"x86_64": "llvm.x86.sse2.pause", "i386": "llvm.x86.sse2.pause"}
+"""What tells a processor that a thread only waits: its twin on the same core then has the core to itself."""
 
 
 class Team:
@@ -35,6 +38,7 @@ class Team:
         self._shared = torch.zeros(_SEMAPHORES + _LINE_WORDS * threads, dtype=torch.int64)
         self._lock = threading.Lock()
         self._place = self._shared.data_ptr()
+        self._words = (ctypes.c_int64 * self._shared.numel()).from_address(self._place)
         if threads > 1:
             self._enlist()
 
@@ -45,14 +49,22 @@ class Team:
             entry: address of a `TASK`.
             arguments: (n,) int64; whatever they point to outlives the call.
         """
-        task = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(entry)
+        self._run(entry, arguments.data_ptr())
+
+    def call(self, entry: int, words: Sequence[int]) -> None:
+        """As `run`, with the arguments by themselves: whoever calls often saves the making of a tensor."""
+        arguments = (ctypes.c_int64 * len(words))(*words)
+        self._run(entry, ctypes.addressof(arguments))
+
+    def _run(self, entry: int, place: int) -> None:
+        task = _task(entry)
         if self.threads == 1:
-            task(0, 1, arguments.data_ptr(), self._place)
+            task(0, 1, place, self._place)
             return
         with self._lock:
-            self._shared[_ENTRY], self._shared[_ARGUMENTS] = entry, arguments.data_ptr()
+            self._words[_ENTRY], self._words[_ARGUMENTS] = entry, place
             self._wake(self._place, self.threads)
-            task(0, self.threads, arguments.data_ptr(), self._place)
+            task(0, self.threads, place, self._place)
 
     def _enlist(self) -> None:
         """Members do not keep the team alive: when it goes they are sent home."""
@@ -69,6 +81,12 @@ class Team:
         for member in members:
             member.start()
         weakref.finalize(self, _send_home, self._wake, self._shared, members)
+
+
+@lru_cache(maxsize=256)
+def _task(entry: int) -> Any:
+    """What Python calls a task by."""
+    return ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(entry)
 
 
 def _member(serve: Any, number: int, shared: Tensor, threads: int) -> None:
@@ -107,6 +125,8 @@ def emit_meeting(module: ir.Module) -> Any:
     now = at.load_atomic(meeting, "acquire", 8)
     at.cbranch(at.icmp_signed("==", now, before), spinning, end)
     at.position_at_end(spinning)
+    if pause := _PAUSES.get(binding.get_default_triple().partition("-")[0]):
+        at.call(external(module, pause, VOID, ()), ())
     patient = at.icmp_signed("<", spins, index(_SPINS))
     with at.if_then(at.not_(patient)):
         at.call(external(module, "sched_yield", I32, ()), ())
