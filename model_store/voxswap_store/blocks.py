@@ -5,7 +5,6 @@ which takes as long as reading a voice into it. So pages are large where the ker
 refers to any more is kept for the next voice, which is mostly as long.
 """
 
-import itertools
 import math
 import mmap
 import threading
@@ -35,6 +34,8 @@ class Blocks:
         self._keep_bytes = keep_bytes
         self._lock = threading.Lock()
         self._spare: list[mmap.mmap] = []
+        self._lent: dict[int, int] = {}
+        """Of what is in use: where it begins, and its bytes."""
 
     @property
     def spare_bytes(self) -> int:
@@ -48,8 +49,15 @@ class Blocks:
             return torch.empty(size_bytes, dtype=torch.uint8)
         area = self._used(size_bytes) or _new(size_bytes)
         exported = np.frombuffer(area, np.uint8, size_bytes)
-        weakref.finalize(exported, self._back, area).atexit = False
+        weakref.finalize(exported, self._back, area, exported.ctypes.data).atexit = False
+        with self._lock:
+            self._lent[exported.ctypes.data] = size_bytes
         return torch.from_numpy(exported)
+
+    def is_lent(self, address: int) -> bool:
+        """Whether memory that begins there is in use and will come back: the beginning of what `take` gave."""
+        with self._lock:
+            return address in self._lent
 
     def clear(self) -> None:
         """Gives the system what nobody uses."""
@@ -66,9 +74,10 @@ class Blocks:
             self._spare.remove(chosen)
             return chosen
 
-    def _back(self, area: mmap.mmap) -> None:
+    def _back(self, area: mmap.mmap, address: int) -> None:
         """What came back last is kept; what is too much goes, oldest first."""
         with self._lock:
+            del self._lent[address]
             self._spare.append(area)
             while self._spare and sum(map(len, self._spare)) > self._keep_bytes:
                 self._spare.pop(0)
@@ -83,12 +92,19 @@ def _new(size_bytes: int) -> mmap.mmap:
 
 def views(shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype, blocks: Blocks) -> dict[str, Tensor]:
     """Tensors of one dtype with anything in them, in one block without holes."""
+    return laid_out(shapes, dtype, blocks)[1]
+
+
+def laid_out(
+    shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype, blocks: Blocks
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The block of `views`, flat, and they in the order in which they follow each other there."""
     counts = {name: math.prod(shape) for name, shape in shapes.items()}
     room = blocks.take(sum(counts.values()) * dtype.itemsize).view(dtype)
     # Those of odd lengths last, so that all others begin on a cache line.
     order = sorted(shapes, key=lambda name: counts[name] * dtype.itemsize % _LINE_BYTES != 0)
-    ends = dict(zip(order, itertools.accumulate(counts[name] for name in order), strict=True))
-    return {name: room[ends[name] - counts[name] : ends[name]].view(shape) for name, shape in shapes.items()}
+    pieces = room.split([counts[name] for name in order]) if order else ()
+    return room, {name: piece.view(shapes[name]) for name, piece in zip(order, pieces, strict=True)}
 
 
 def converted(tensors: Mapping[str, Tensor], dtype: torch.dtype, blocks: Blocks) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ import math
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, BinaryIO
 
 ALIGNMENT = 64
@@ -48,7 +49,7 @@ class TensorSpec:
         return math.prod(self.shape) * ITEM_BYTES[self.dtype]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Header:
     """What a safetensors file says of itself."""
 
@@ -58,7 +59,7 @@ class Header:
     begin: int
     """Byte of the file at which the tensors begin."""
 
-    @property
+    @cached_property
     def size_bytes(self) -> int:
         """Bytes of all tensors."""
         return sum(spec.size_bytes for spec, _ in self.tensors.values())

@@ -6,17 +6,20 @@ tensor is a view of it, so a voice is as many bytes as its file says, moves to a
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import torch
 from torch import Tensor
 
-from voxswap_store.blocks import Blocks, views
+from voxswap_store.blocks import Blocks, laid_out
 from voxswap_store.converted import Converted
 from voxswap_store.files import Sink
+from voxswap_store.known_headers import KnownHeaders
 from voxswap_store.safetensors_header import BadHeader, Header, TensorSpec, encode_header, load_order, read_header
 
 DTYPES: Final[Mapping[str, torch.dtype]] = {
@@ -34,6 +37,8 @@ DTYPES: Final[Mapping[str, torch.dtype]] = {
 _NAMES: Final = {dtype: name for name, dtype in DTYPES.items()}
 _CONFIG: Final = "config"
 _DIGESTS: Final = "digests"
+_PIECE_BYTES: Final = 256 << 10
+"""Of a tensor that is converted on the way."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,12 @@ class Weights:
 
 
 def load_weights(
-    path: Path, *, pin_memory: bool = False, blocks: Blocks | None = None, dtype: torch.dtype | None = None
+    path: Path,
+    *,
+    pin_memory: bool = False,
+    blocks: Blocks | None = None,
+    dtype: torch.dtype | None = None,
+    headers: KnownHeaders | None = None,
 ) -> Weights:
     """Reads a file of the store.
 
@@ -60,54 +70,97 @@ def load_weights(
         pin_memory: page-locked memory, from which a GPU copies by itself.
         blocks: where other memory comes from; None takes new memory.
         dtype: what all tensors become on the way, in memory that is not page-locked; None leaves them as they are.
+        headers: those of files that were read before.
 
     Raises:
         BadHeader: the file is damaged.
         OSError: it cannot be read.
     """
     with path.open("rb", buffering=0) as file:
-        return read_weights(file, pin_memory=pin_memory, blocks=blocks, dtype=dtype)
+        header = headers.of(file) if headers else None
+        return read_weights(file, pin_memory=pin_memory, blocks=blocks, dtype=dtype, header=header)
 
 
 def read_weights(
-    file: BinaryIO, *, pin_memory: bool = False, blocks: Blocks | None = None, dtype: torch.dtype | None = None
+    file: BinaryIO,
+    *,
+    pin_memory: bool = False,
+    blocks: Blocks | None = None,
+    dtype: torch.dtype | None = None,
+    header: Header | None = None,
 ) -> Weights:
-    """As `load_weights`, from an open file."""
-    header = read_header(file)
+    """As `load_weights`, from an open file, of which the header may be known."""
+    header = header or read_header(file)
     blocks = blocks or Blocks()
     file.seek(header.begin)
+    config, digests = _json(header, _CONFIG), _json(header, _DIGESTS)
     if dtype and any(DTYPES[spec.dtype] != dtype for spec, _ in header.tensors.values()):
-        tensors = _read_converted(file, header, dtype, blocks)
-        return Weights(tensors, _json(header, _CONFIG), _json(header, _DIGESTS), torch.empty(0, dtype=torch.uint8))
+        return Weights(_read_converted(file, header, dtype, blocks), config, digests, torch.empty(0, dtype=torch.uint8))
     if pin_memory:
         block = torch.empty(header.size_bytes, dtype=torch.uint8, pin_memory=True)
     else:
         block = blocks.take(header.size_bytes)
-    _fill(file, block)
-    tensors = {name: _view(block, spec, begin) for name, (spec, begin) in header.tensors.items()}
-    return Weights(tensors, _json(header, _CONFIG), _json(header, _DIGESTS), block)
+    _fill(file, _raw(block))
+    return Weights(_views(block, header), config, digests, block)
 
 
 def _read_converted(file: BinaryIO, header: Header, dtype: torch.dtype, blocks: Blocks) -> dict[str, Tensor]:
-    """One tensor after another through a buffer that stays in the processor's cache."""
-    in_order = sorted(header.tensors.values(), key=lambda pair: pair[1])
-    tensors = views({spec.name: spec.shape for spec, _ in in_order}, dtype, blocks)
-    buffer = torch.empty(max((spec.size_bytes for spec, _ in in_order), default=0), dtype=torch.uint8)
-    for spec, _ in in_order:
-        raw = buffer[: spec.size_bytes]
-        _fill(file, raw)
-        tensors[spec.name].copy_(raw.view(DTYPES[spec.dtype]).view(spec.shape))
+    """From front to back: what has the dtype goes where it belongs, other tensors come through a small buffer.
+
+    Neighbours are read as one, so the many small tensors of a network cost little more than their bytes.
+    """
+    neighbours = list(_neighbours(header))
+    room, tensors = laid_out({spec.name: spec.shape for _, _, specs in neighbours for spec in specs}, dtype, blocks)
+    target, buffer = _raw(room), torch.empty(_PIECE_BYTES, dtype=torch.uint8)  # the buffer stays in a core's cache
+    raw = _raw(buffer)
+    for stored, _, specs in neighbours:
+        numbers = buffer.view(stored)
+        for begin, end in _stretches(specs, tensors):
+            if stored == dtype:
+                _fill(file, target[begin * dtype.itemsize : end * dtype.itemsize])
+                continue
+            for start in range(begin, end, len(numbers)):
+                stop = min(start + len(numbers), end)
+                _fill(file, raw[: (stop - start) * stored.itemsize])
+                room[start:stop].copy_(numbers[: stop - start])
     return tensors
 
 
-def _fill(file: BinaryIO, target: Tensor) -> None:
+def _stretches(specs: Iterable[TensorSpec], tensors: Mapping[str, Tensor]) -> Iterator[tuple[int, int]]:
+    """Where tensors begin and end in their block, in elements; those that follow each other there are one."""
+    begin = end = 0
+    for spec in specs:
+        tensor = tensors[spec.name]
+        start = tensor.storage_offset()
+        if start != end:
+            if end > begin:
+                yield begin, end
+            begin = start
+        end = start + tensor.numel()
+    if end > begin:
+        yield begin, end
+
+
+def _neighbours(header: Header) -> Iterator[tuple[torch.dtype, int, list[TensorSpec]]]:
+    """Tensors of one dtype that follow each other: it, at which byte behind the header they begin, and they."""
+    in_order = sorted(header.tensors.values(), key=lambda pair: (pair[1], pair[0].size_bytes))
+    for dtype, group in groupby(in_order, key=lambda pair: pair[0].dtype):
+        pairs = list(group)
+        yield DTYPES[dtype], pairs[0][1], [spec for spec, _ in pairs]
+
+
+def _fill(file: BinaryIO, room: memoryview) -> None:
     """Reads as many bytes as there is room for."""
-    room = target.numpy().data
     while room:
         count = file.readinto(room)  # type: ignore[attr-defined]  # every binary file has it, BinaryIO forgot it
         if not count:
             raise BadHeader("the file ended while it was read")
         room = room[count:]
+
+
+def _raw(tensor: Tensor) -> memoryview:
+    """The memory of a contiguous tensor."""
+    return tensor.view(torch.uint8).numpy().data
 
 
 def write_weights(file: Sink, converted: Converted, extra: Mapping[str, str] | None = None) -> None:
@@ -131,12 +184,17 @@ def write_weights(file: Sink, converted: Converted, extra: Mapping[str, str] | N
         file.write(_bytes(prepared[spec.name]))
 
 
-def _view(block: Tensor, spec: TensorSpec, begin: int) -> Tensor:
-    dtype = DTYPES[spec.dtype]
-    part = block[begin : begin + spec.size_bytes]
-    if begin % dtype.itemsize:  # a foreign file: safetensors promises no alignment
-        part = part.clone()
-    return part.view(dtype).view(spec.shape)
+def _views(block: Tensor, header: Header) -> dict[str, Tensor]:
+    """Every tensor, as a part of the block."""
+    tensors: dict[str, Tensor] = {}
+    for dtype, begin, specs in _neighbours(header):
+        counts = [math.prod(spec.shape) for spec in specs]
+        part = block[begin : begin + sum(counts) * dtype.itemsize]
+        if begin % dtype.itemsize:  # a foreign file: safetensors promises no alignment
+            part = part.clone()
+        pieces = part.view(dtype).split(counts)
+        tensors |= {spec.name: piece.view(spec.shape) for spec, piece in zip(specs, pieces, strict=True)}
+    return tensors
 
 
 def _json(header: Header, key: str) -> dict[str, Any]:

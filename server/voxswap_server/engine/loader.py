@@ -43,6 +43,7 @@ from voxswap_store.assets import base_file
 from voxswap_store.blocks import Blocks, converted
 from voxswap_store.catalogue import Catalogue
 from voxswap_store.entries import VoiceEntry
+from voxswap_store.known_headers import KnownHeaders
 from voxswap_store.safetensors_header import BadHeader
 from voxswap_store.weights import DTYPES, Weights, load_weights
 
@@ -64,6 +65,8 @@ class _Source:
 _DEFAULTS: Final = EngineConfig()
 _SPARE_BYTES: Final = 512 << 20
 """Memory of evicted voices that the next ones are read into: about one voice on its way and one that goes."""
+_WORTH_TRIMMING_BYTES: Final = 4 << 20
+"""Below, what the heap gets back is used again sooner than the system would have it."""
 
 
 class StoreLoader:
@@ -87,7 +90,7 @@ class StoreLoader:
         self._config = config
         self._placement = placed(device)
         describe(config, self._placement)  # what cannot be is said now, not with the first voice
-        self._verified = VerifiedFiles()
+        self._verified, self._headers = VerifiedFiles(), KnownHeaders()
         self._blocks = Blocks(_SPARE_BYTES)
         self._rounded = RoundedFiles(catalogue.root / ROUNDED, config.rounded_bytes, rounded or Uncounted())
 
@@ -178,9 +181,11 @@ class StoreLoader:
         )
 
     def release(self, part: LoadedPart) -> None:
-        """As `VoiceLoader.release`: the last reference goes, then the heap is trimmed."""
+        """As `VoiceLoader.release`: the last reference goes, then the heap is trimmed if there was much of it on it."""
+        on_heap_bytes = size_of(part.value, but_for=self._blocks.is_lent)
         part.value = None
-        give_back_to_the_system()
+        if on_heap_bytes >= _WORTH_TRIMMING_BYTES or self._device.is_cuda:
+            give_back_to_the_system()
 
     def _network_part(self, name: str) -> PartPlan:
         """One part for all of it: what else lies in its folder belongs to the weights.
@@ -212,7 +217,8 @@ class StoreLoader:
 
     def _weights(self, source: _Source) -> Weights:
         self._verified.check(source.path, source.sha256)
-        return load_weights(source.path, pin_memory=self._device.is_cuda, blocks=self._blocks, dtype=source.dtype)
+        pinned, dtype = self._device.is_cuda, source.dtype
+        return load_weights(source.path, pin_memory=pinned, blocks=self._blocks, dtype=dtype, headers=self._headers)
 
     def _in_eight_bits(self, source: _Source) -> TokenModel:
         """Of the rounded weights that were kept; or else of the exact ones, and then they are kept."""
@@ -226,7 +232,9 @@ class StoreLoader:
 
     def _part(self, entry: VoiceEntry, path: Path, sha256: str, build: Callable[[Weights], object]) -> PartPlan:
         itemsize = self._device.dtype.itemsize
-        size_bytes = sum(prod(spec.shape) * itemsize for spec, _ in header_of(entry, path).tensors.values())
+        size_bytes = sum(
+            prod(spec.shape) * itemsize for spec, _ in header_of(entry, path, self._headers).tensors.values()
+        )
         dtype = None if build == self._prompt else self._read_as
         return PartPlan(sha256, size_bytes, _Source(entry.voice_id, path, sha256, build, dtype))
 
@@ -234,7 +242,7 @@ class StoreLoader:
         """Weights of which the backend computes as they are stored take what their file takes."""
         file, precision = entry.manifest.files.t2s, self._config.precision_of(entry.voice_id)
         path, backend = entry.path(file), chosen(self._config.t2s_backend, self._placement, precision)
-        tensors = header_of(entry, path).tensors
+        tensors = header_of(entry, path, self._headers).tensors
         stored = {name: Stored(DTYPES[spec.dtype], spec.shape) for name, (spec, _) in tensors.items()}
         size_bytes = BACKENDS[backend].planned_bytes(stored, self._placement, precision)
         key = file.sha256 if precision == "exact" else f"{file.sha256}+{precision}"
@@ -254,7 +262,7 @@ class StoreLoader:
             raise RequestError(f"voice {entry.voice_id!r} of {version} cannot be one of engine.bf16_voices")
         if self._device.is_cuda or self._device.dtype != torch.float32 or not processor().brain:
             raise RequestError("engine.bf16_voices needs a CPU with instructions for bfloat16, and precision fp32")
-        specs = [spec for spec, _ in header_of(entry, entry.path(file)).tensors.values()]
+        specs = [spec for spec, _ in header_of(entry, entry.path(file), self._headers).tensors.values()]
         size_bytes = sum(prod(spec.shape) * (2 if in_bfloat16(spec.name) else 4) for spec in specs)
         source = _Source(entry.voice_id, entry.path(file), file.sha256, self._faster_decoder, dtype=None)
         return PartPlan(f"{file.sha256}+bf16", size_bytes, source)

@@ -10,7 +10,8 @@ from pathlib import Path
 from voxswap_server.domain import Prompt
 from voxswap_server.errors import VoiceUnusable
 from voxswap_store.entries import VoiceEntry
-from voxswap_store.safetensors_header import BadHeader, Header, read_header
+from voxswap_store.known_headers import KnownHeaders
+from voxswap_store.safetensors_header import BadHeader, Header
 
 
 class VerifiedFiles:
@@ -39,7 +40,7 @@ class VerifiedFiles:
             self._seen[sha256] = identity
 
 
-def header_of(entry: VoiceEntry, path: Path) -> Header:
+def header_of(entry: VoiceEntry, path: Path, known: KnownHeaders) -> Header:
     """The header of a file of a voice.
 
     Raises:
@@ -47,7 +48,7 @@ def header_of(entry: VoiceEntry, path: Path) -> Header:
     """
     try:
         with path.open("rb") as opened:
-            return read_header(opened)
+            return known.of(opened)
     except (OSError, BadHeader) as error:
         raise VoiceUnusable(entry.voice_id, f"{path.name}: {told(error)}") from error
 

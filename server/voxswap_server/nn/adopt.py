@@ -76,7 +76,11 @@ def adopt_again(
     """
     skeleton, shapes = _skeleton(cls, config)
     check_fit(shapes, _shapes(tensors))
-    given = {name: tensors[name].to(device=device, dtype=dtype) for name in shapes}
+    place = torch.device(device)
+    given = {
+        name: tensor if tensor.device == place and dtype in {None, tensor.dtype} else tensor.to(place, dtype)
+        for name, tensor in tensors.items()
+    }
     return cast("M", _twin(skeleton, given, ""))
 
 
@@ -91,18 +95,22 @@ def _skeleton(cls: Callable[[Any], nn.Module], config: Hashable) -> tuple[nn.Mod
 def _twin(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> nn.Module:
     """The same modules around other tensors. What they hold besides is shared, for it never changes."""
     twin = module.__class__.__new__(module.__class__)
-    twin.__dict__.update(
-        {name: value.copy() if isinstance(value, dict) else value for name, value in vars(module).items()}
-    )
-    for name, parameter in module._parameters.items():  # noqa: SLF001 - the very tables that a copy is about
+    own = twin.__dict__
+    for name, value in vars(module).items():
+        if isinstance(value, dict):  # most are empty, and made faster than copied
+            own[name] = value.copy() if value else value.__class__()
+        else:
+            own[name] = value
+    parameters, buffers, children = own["_parameters"], own["_buffers"], own["_modules"]
+    for name, parameter in parameters.items():
         if parameter is not None:
-            twin._parameters[name] = nn.Parameter(tensors[prefix + name], requires_grad=False)  # noqa: SLF001
-    for name, buffer in module._buffers.items():  # noqa: SLF001
+            parameters[name] = nn.Parameter(tensors[prefix + name], requires_grad=False)
+    for name, buffer in buffers.items():
         if buffer is not None:
-            twin._buffers[name] = tensors[prefix + name]  # noqa: SLF001
-    for name, child in module._modules.items():  # noqa: SLF001
+            buffers[name] = tensors[prefix + name]
+    for name, child in children.items():
         if child is not None:
-            twin._modules[name] = _twin(child, tensors, f"{prefix}{name}.")  # noqa: SLF001
+            children[name] = _twin(child, tensors, f"{prefix}{name}.")
     return twin
 
 

@@ -52,6 +52,18 @@ def test_shared_memory_is_weighed_once() -> None:
     assert size_of(twice) == 8 * 8 * 4
 
 
+def test_memory_of_some_kind_may_be_left_out() -> None:
+    one, other = torch.nn.Linear(8, 8, bias=False), torch.nn.Linear(8, 4, bias=False)
+    both = torch.nn.ModuleList([one, other])
+    assert size_of(both, but_for=lambda address: address == one.weight.data_ptr()) == 8 * 4 * 4
+
+
+def test_parts_of_one_block_are_that_block() -> None:
+    block = torch.zeros(100)
+    pair = torch.nn.ParameterList([block[:8], block[8:40], torch.ones(4), block[60:]])
+    assert size_of(pair) == block.nbytes + 16
+
+
 def test_only_parts_of_voices_can_be_weighed_or_moved() -> None:
     with pytest.raises(TypeError, match="str"):
         size_of("weights")

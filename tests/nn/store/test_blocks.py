@@ -5,7 +5,7 @@ import gc
 import pytest
 import torch
 
-from voxswap_store.blocks import LARGE_BYTES, Blocks, converted, views
+from voxswap_store.blocks import LARGE_BYTES, Blocks, converted, laid_out, views
 
 SIZE = LARGE_BYTES + 4096
 
@@ -48,6 +48,24 @@ def test_what_is_kept_may_be_given_back():
     assert blocks.spare_bytes == SIZE
     blocks.clear()
     assert blocks.spare_bytes == 0
+
+
+def test_what_is_lent_is_known_until_it_comes_back():
+    blocks = Blocks(keep_bytes=SIZE)
+    taken, small = blocks.take(SIZE), blocks.take(64)
+    place = taken.data_ptr()
+    assert blocks.is_lent(place)
+    assert not blocks.is_lent(place + 64)
+    assert not blocks.is_lent(small.data_ptr())
+    del taken
+    assert not blocks.is_lent(place)
+
+
+def test_a_block_and_its_views_in_the_order_in_which_they_lie():
+    room, tensors = laid_out({"odd": (5,), "a": (2, 16), "b": (16,)}, torch.float32, Blocks())
+    room.copy_(torch.arange(53))
+    assert list(tensors) == ["a", "b", "odd"]
+    assert torch.cat([tensor.flatten() for tensor in tensors.values()]).equal(torch.arange(53.0))
 
 
 def test_neighbours_do_not_share_memory():

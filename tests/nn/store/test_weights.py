@@ -10,7 +10,8 @@ from safetensors.torch import load as library_load
 from safetensors.torch import save as library_save
 
 from voxswap_store.converted import Converted
-from voxswap_store.safetensors_header import BadHeader
+from voxswap_store.known_headers import KnownHeaders
+from voxswap_store.safetensors_header import BadHeader, read_header
 from voxswap_store.weights import damaged, load_weights, non_finite, read_weights, write_weights
 
 TENSORS = {
@@ -91,6 +92,49 @@ def test_the_same_tensors_make_the_same_file():
 def test_a_config_that_is_no_json_is_refused():
     with pytest.raises(ValueError, match="JSON compliant"):
         written(config={"x": float("nan")})
+
+
+@pytest.mark.parametrize("piece_bytes", [64, 1 << 18])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_converted_on_the_way_is_the_same(monkeypatch, piece_bytes, dtype):
+    monkeypatch.setattr("voxswap_store.weights._PIECE_BYTES", piece_bytes)
+    mixed = {**TENSORS, "more": torch.randn(50).half(), "last": torch.randn(3, 16), "none": torch.empty(0, 4)}
+    weights = read_weights(written(mixed), dtype=dtype)
+    assert weights.tensors.keys() == mixed.keys()
+    for name, tensor in mixed.items():
+        assert torch.equal(weights.tensors[name], tensor.to(dtype))
+
+
+def test_a_file_that_is_cut_while_it_is_converted_is_refused():
+    whole = written()
+    header = read_header(whole)
+    with pytest.raises(BadHeader, match="ended"):
+        read_weights(io.BytesIO(whole.getvalue()[:-9]), dtype=torch.float32, header=header)
+
+
+def test_the_header_of_a_file_is_parsed_once_for_as_long_as_it_stays_as_it_is(tmp_path, monkeypatch):
+    parsed = []
+    monkeypatch.setattr(
+        "voxswap_store.known_headers.read_header", lambda file: parsed.append(file.name) or read_header(file)
+    )
+    path, headers = tmp_path / "a.safetensors", KnownHeaders()
+    path.write_bytes(written().getvalue())
+    for _ in range(2):
+        assert load_weights(path, headers=headers).tensors.keys() == TENSORS.keys()
+    assert len(parsed) == 1
+    other = tmp_path / "other"
+    other.write_bytes(written({"a": torch.ones(2)}).getvalue())
+    other.replace(path)
+    assert load_weights(path, headers=headers).tensors["a"].tolist() == [1.0, 1.0]
+    assert len(parsed) == 2
+
+
+def test_a_damaged_header_is_damaged_every_time(tmp_path):
+    path, headers = tmp_path / "a.safetensors", KnownHeaders()
+    path.write_bytes(b"nothing of the kind")
+    for _ in range(2):
+        with pytest.raises(BadHeader):
+            load_weights(path, headers=headers)
 
 
 @pytest.mark.parametrize("cut", [1, 100, 1000])
