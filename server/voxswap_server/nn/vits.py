@@ -29,6 +29,9 @@ from voxswap_server.nn.specs import VersionSpec, spec_of
 
 NOISE_SCALE = 0.5
 """Upstream never speaks with another."""
+FLOW_AHEAD_FRAMES = 10
+"""Of what a stream's flow sees on the right, at most: what lies further away moved no sample by more than rounding in
+any network that was measured (docs/STREAMING.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +227,7 @@ class VitsStream:
         speaker: (1, gin, 1)
         noise: of the latent frames.
         speed: > 1 is faster.
-        flow_ahead_frames: as of `FrozenLatents`. None is half of the flow's reach: what lies further away moved no
-            sample by more than rounding in any network that was measured (docs/STREAMING.md).
+        flow_ahead_frames: as of `FrozenLatents`. None is half of the flow's reach, or `FLOW_AHEAD_FRAMES`.
     """
 
     def __init__(
@@ -246,7 +248,8 @@ class VitsStream:
         self._text: Tensor | None = None
         # Slow speech has more frames a token; what is held back is counted in tokens.
         hold = max(FADE_FRAMES, ceil(HOLD_FRAMES / speed))
-        ahead = decoder.flow_reach // 2 if flow_ahead_frames is None else flow_ahead_frames
+        usual = min(decoder.flow_reach // 2, FLOW_AHEAD_FRAMES)
+        ahead = usual if flow_ahead_frames is None else flow_ahead_frames
         self.latents = FrozenLatents(decoder, speaker, hold_frames=hold, flow_ahead_frames=ahead)
 
     @property
