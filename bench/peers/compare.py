@@ -18,6 +18,8 @@ from voxswap_server.bench.timing import Ratio, Sample, Series, interleaved, rati
 
 T2S_TOKENS: Final = 60
 DECODED_TOKENS: Final = 75
+_SHORT: Final = 4
+"""Rounds of what takes less than a second, for each one that is asked for."""
 TITLES: Final = {
     "t2s": f"T2S: prefill and {T2S_TOKENS} tokens a row",
     "decoder": f"Decoder: {DECODED_TOKENS} tokens, {DECODED_TOKENS // TOKENS_PER_S} s",
@@ -85,7 +87,7 @@ def measure(sides: Mapping[str, Ours], peer: Peer, rival: Rival, prompt_tokens: 
     modes = {f"{name}, {what}": _asked(peer, "first", mode=mode) for what, mode in rival.modes.items()}
     yield from _compared("first audio", "", own, modes, rounds)
     own = {kind: side.switch for kind, side in exact.items()}
-    yield from _compared("swap", "", own, {name: _asked(peer, "switch")}, rounds)
+    yield from _compared("swap", "", own, {name: _asked(peer, "switch")}, _SHORT * rounds)
 
 
 def _asked(peer: Peer, work: str, **given: Any) -> Callable[[], Took]:

@@ -16,9 +16,9 @@ from voxswap_server.bench.report import Report, as_json, markdown, number
 _CHART = "peers.png"
 _CLOCKS = (
     "The same rounds by processor seconds, which all tables above have, and by the clock on the wall. A ratio is the "
-    "median of those within a round; *spread* is (highest - lowest) / lowest of them, *apart* the longest time between "
-    "the beginnings of the two that are compared. A ratio counts if its spread is below 10 % and the two began within "
-    "one minute."
+    "median of those within a round; *spread* is (highest - lowest) / lowest of them, or of 12 and more (third "
+    "quartile - first) / median, *apart* the longest time between the beginnings of the two that are compared. A ratio "
+    "counts if its spread is below 10 % and the two began within one minute."
 )
 
 

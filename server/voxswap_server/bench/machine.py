@@ -1,4 +1,4 @@
-"""The machine: what it is, how busy it was, and the two speeds that bound everything else: reading and copying memory.
+"""The machine: what it is and how busy it was.
 
 Knows nothing of voices.
 """
@@ -7,15 +7,10 @@ import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 import torch
 
-from voxswap_server.bench.timing import Clock, Sample, timed
 from voxswap_server.engine.device import usable_cores
-
-_BLOCK_BYTES: Final = 256 * 2**20
-"""Of a reference read or copy, at least: larger than any cache."""
 
 
 def description(threads: int) -> dict[str, str]:
@@ -32,23 +27,6 @@ def description(threads: int) -> dict[str, str]:
 def load() -> str:
     """How many processes wanted a core in the last minute: above the number of cores, others were at work too."""
     return f"{os.getloadavg()[0]:.1f}"
-
-
-def reading(size_bytes: int, clock: Clock | None = None) -> Sample:
-    """Seconds to read so many bytes of memory once (a sum over a block that no cache holds)."""
-    block = torch.ones(max(size_bytes, _BLOCK_BYTES) // 4)
-    share = size_bytes / block.nbytes
-    sample = timed(block.sum, clock=clock)
-    return lambda: sample() * share
-
-
-def copying(size_bytes: int, clock: Clock | None = None) -> Sample:
-    """Seconds to copy so many bytes from memory to memory."""
-    source = torch.ones(max(size_bytes, _BLOCK_BYTES) // 4)
-    target = torch.zeros_like(source)
-    share = size_bytes / source.nbytes
-    sample = timed(lambda: target.copy_(source), clock=clock)
-    return lambda: sample() * share
 
 
 def _processor() -> str:

@@ -12,7 +12,8 @@ from voxswap_server.bench.timing import Better, Ratio, Series, ratio
 
 HEADINGS: Final = ("what", "unit", "best", "median", "spread", "reference", "its best", "× as good", "in the rounds")
 LEGEND: Final = (
-    "best is the fastest round; spread is (highest - lowest) / lowest of all rounds; × as good compares best with best "
+    "best is the fastest round; spread is (highest - lowest) / lowest of all rounds, and from 12 rounds on (third "
+    "quartile - first) / median, that of their middle half; × as good compares best with best "
     "(above 1: better than its reference), beside it the range of the ratios within single rounds."
 )
 

@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from voxswap_server.bench.machine import reading
+from voxswap_server.bench.memory_speed import reading
 from voxswap_server.bench.options import Options
 from voxswap_server.bench.report import Reference, Row
 from voxswap_server.bench.timing import Sample, Series, timed
@@ -35,9 +35,12 @@ _PROMPT_ONLY: Final = ("text_embedding.", "bert_projection.", "text_position.", 
 @torch.inference_mode()
 def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     """Steps with 250 positions of context each, prefills of 150 positions each, by every backend that runs here."""
-    nets = networks(bench, options.threads)
+    team = Team(options.threads)
+    nets = networks(bench, team)
     exact = next(iter(nets))
-    work: dict[str, Sample] = {f"read {name}": reading(step_bytes(net), options.clock) for name, net in nets.items()}
+    work: dict[str, Sample] = {
+        f"read {name}": reading(step_bytes(net), team, options.clock) for name, net in nets.items()
+    }
     work |= {
         f"{name} {rows}": timed(step(net, rows), clock=options.clock) for name, net in nets.items() for rows in ROWS
     }
@@ -56,11 +59,11 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
         yield Row("t2s", "int8: greedy choices that are the exact ones", "%", Series((100 * agreed,)), "higher")
 
 
-def networks(bench: Workbench, threads: int) -> dict[str, TokenModel]:
+def networks(bench: Workbench, team: Team) -> dict[str, TokenModel]:
     """By name: what a CPU takes by itself, the reference, and what is rounded where that can be had."""
     converted = convert_t2s(*t2s_half(bench.size))
     config = T2SConfig.from_dict(converted.config)
-    place = Placement(torch.device("cpu"), torch.float32, Team(threads))
+    place = Placement(torch.device("cpu"), torch.float32, team)
     usual = chosen("auto", place)
     found = {usual: load_t2s(config, converted.tensors, place)}
     if usual != REFERENCE:

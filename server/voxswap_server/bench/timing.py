@@ -17,6 +17,10 @@ Clock = Callable[[], float]
 Better = Literal["lower", "higher"]
 
 
+MANY_ROUNDS: Final = 12
+"""From here on the middle half of them tells how far they lie apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """One number a round."""
@@ -46,7 +50,13 @@ class Series:
 
     @property
     def spread(self) -> float:
-        """How far the rounds lie apart: (highest - lowest) / lowest."""
+        """How far the rounds lie apart: (highest - lowest) / lowest, or, of many, (third quartile - first) / median.
+
+        Among many there is always one that something disturbed.
+        """
+        if len(self.values) >= MANY_ROUNDS:
+            low, middle, high = statistics.quantiles(self.values, n=4, method="inclusive")
+            return (high - low) / middle if middle else 0.0
         lowest = min(self.values)
         return (max(self.values) - lowest) / lowest if lowest else 0.0
 

@@ -3,6 +3,7 @@
 import json
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,16 +15,17 @@ from bench.goals.table import GOALS
 from voxswap_server.bench import decoder as decoder_bench
 from voxswap_server.bench import t2s as t2s_bench
 from voxswap_server.bench.engines import engine_over
-from voxswap_server.bench.machine import copying, reading
+from voxswap_server.bench.memory_speed import added, copying, reading
 from voxswap_server.bench.options import Options
 from voxswap_server.bench.report import as_json
 from voxswap_server.bench.runner import MEASURES, TITLES, chosen, run
 from voxswap_server.bench.speech import QUICK_TEXT, Requests
-from voxswap_server.bench.voices import Workbench, sovits_half, t2s_half
+from voxswap_server.bench.voices import SIZES, Workbench, sovits_half, t2s_half
 from voxswap_server.cli import bench as cli
 from voxswap_server.cli.main import app
 from voxswap_server.errors import RequestError
 from voxswap_server.nn.decoders import load_decoder
+from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.t2s import T2S, T2SConfig
 from voxswap_store.layout_sovits import convert_sovits
 from voxswap_store.layout_t2s import convert_t2s
@@ -146,11 +148,25 @@ def test_pieces_say_as_much_as_the_whole():
 
 
 def test_references_are_scaled_to_the_bytes_they_stand_for(monkeypatch):
-    monkeypatch.setattr("voxswap_server.bench.machine.timed", lambda _call, clock: lambda: 2.0)
-    monkeypatch.setattr("voxswap_server.bench.machine._BLOCK_BYTES", 4096)
-    for reference in (reading, copying):
-        assert reference(1024)() == pytest.approx(0.5)
-        assert reference(4096)() == reference(8192)() == 2.0
+    monkeypatch.setattr("voxswap_server.bench.memory_speed.timed", lambda _call, clock: lambda: 2.0)
+    monkeypatch.setattr("voxswap_server.bench.memory_speed._BLOCK_BYTES", 1 << 16)
+    for reference in (partial(reading, team=Team(1)), copying):
+        assert reference(1 << 14)() == pytest.approx(0.5)
+        assert reference(1 << 16)() == reference(1 << 17)() == 2.0
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_is_read_as_a_reference_is_read_to_the_end(threads):
+    numbers, team = torch.arange(3 * 4096, dtype=torch.float32) % 8, Team(threads)
+    for streams in (1, 4):
+        assert added(numbers, streams, team) == float(numbers.sum())
+
+
+def test_memory_is_read_in_the_fastest_of_the_ways(monkeypatch):
+    took_s = iter([3.0, 1.0, 2.0])
+    monkeypatch.setattr("voxswap_server.bench.memory_speed.timed", lambda _call, clock: partial(next, took_s))
+    monkeypatch.setattr("voxswap_server.bench.memory_speed._BLOCK_BYTES", 1 << 16)
+    assert reading(1 << 15, Team(1))() == 0.5
 
 
 def test_the_full_size_is_that_of_the_released_models():
@@ -190,7 +206,7 @@ def test_a_swap_finds_its_voice_where_it_says(tmp_path):
 
 def test_the_share_of_the_bandwidth_is_of_weights_in_single_precision():
     before = torch.get_num_threads()
-    step, speed = run(BRIEF, ["bandwidth"]).rows
+    step, of_all, speed = run(BRIEF, ["bandwidth"]).rows
     assert torch.get_num_threads() == before
     assert (step.reference.name, step.unit, speed.unit) == ("reading its weights once", "ms", "GB/s")
     elements = sum(
@@ -200,6 +216,8 @@ def test_the_share_of_the_bandwidth_is_of_weights_in_single_precision():
     )
     read_s = step.reference.series.values[0] / 1e3
     assert speed.series.values[0] * 1e9 * read_s == pytest.approx(4 * elements)
+    kept = 2 * SIZES["small"].t2s_layers * SIZES["small"].t2s_width * (t2s_bench.CONTEXT_TOKENS + 1)
+    assert of_all.ratio.within.median == pytest.approx(step.ratio.within.median * (1 + kept / elements))
 
 
 def test_company_is_compared_by_what_all_processors_spent_too(tmp_path):

@@ -37,6 +37,17 @@ def test_parts_take_the_memory_that_was_planned(loader, voice_id):
         loader.release(loaded)
 
 
+@pytest.mark.parametrize(("worth_bytes", "large_bytes", "trims"), [(1, 1 << 40, 1), (1 << 40, 1 << 40, 0), (1, 1, 0)])
+def test_the_heap_is_trimmed_only_where_it_gets_much_back(loader, monkeypatch, worth_bytes, large_bytes, trims):
+    """A decoder of a tiny voice lies on the heap, one of a large voice in a block that is used again."""
+    trimmed: list[None] = []
+    monkeypatch.setattr("voxswap_server.engine.loader.give_back_to_the_system", lambda: trimmed.append(None))
+    monkeypatch.setattr("voxswap_server.engine.loader._WORTH_TRIMMING_BYTES", worth_bytes)
+    monkeypatch.setattr("voxswap_store.blocks.LARGE_BYTES", large_bytes)
+    loader.release(loader.load_part(loader.plan("amber").parts[1]))
+    assert len(trimmed) == trims
+
+
 def test_what_was_evicted_is_gone_without_the_garbage_collector(loader):
     need = {name: sum(part.size_bytes for part in loader.plan(name).parts) for name in ("amber", "coral")}
     config = ResidencyConfig(device_budget_bytes=max(need.values()), min_resident_s=0.0)

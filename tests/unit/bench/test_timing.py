@@ -38,6 +38,13 @@ def test_a_series_knows_its_statistics():
     assert series.map(lambda value: value * 10).values == (20.0, 50.0, 40.0)
 
 
+def test_of_many_rounds_the_middle_half_tells_how_far_they_lie_apart():
+    calm = (10.0, 10.1, 10.2, 10.3, 10.4) * 3
+    assert Series((*calm, 90.0)).spread == pytest.approx(0.2 / 10.2, abs=0.01)
+    assert Series((*calm[:10], 90.0)).spread == 8.0
+    assert Series((0.0,) * 12).spread == 0.0
+
+
 def test_a_series_is_never_empty():
     with pytest.raises(ValueError, match="at least one round"):
         Series(())
