@@ -12,7 +12,8 @@ import torch
 
 from tests.training.test_export import SOVITS_SHAPE
 from voxswap_training import train_decoder, train_vocoder
-from voxswap_training.channels import PHASES
+from voxswap_training.channels import BANDS, PHASES
+from voxswap_training.envelopes import CEPSTRA
 from voxswap_training.flow import SOURCE_COUPLINGS, Flow
 from voxswap_training.generator import Generator
 from voxswap_training.loop import Budget
@@ -79,15 +80,21 @@ def test_only_real_frames_count_as_distance(held_out: Lines, sound: Sound, pitch
     batch = Utterances(held_out, sound, pitch, CPU, dev=False, seed=0).batch(np.array([0]))
     true = with_source(acoustic.mel(batch.samples, batch.pitch), torch.zeros(1, len(PHASES), batch.pitch.shape[2]))
     mask = torch.ones(1, 1, true.shape[2])
-    assert [float(x) for x in acoustic.distances(true, mask, batch)] == [0, 0]
+
+    def distances(z: torch.Tensor) -> list[float]:
+        return [float(x) for x in acoustic.compared(z, mask, batch).distances]
+
+    assert distances(true) == [0, 0, 0]
     mask[..., 6:] = 0
     wrong = true.clone()
     wrong[..., 6:] += 5
-    assert [float(x) for x in acoustic.distances(wrong, mask, batch)] == [0, 0]
-    assert [float(x) for x in acoustic.distances(true + 1, mask, batch)] == pytest.approx([1, 1])
+    assert distances(wrong) == [0, 0, 0]
+    louder = true.clone()
+    louder[:, 1:-1] += 1  # the first of the cosines is as long as all bands, the others are not moved
+    assert distances(louder) == pytest.approx([1, BANDS**0.5 / CEPSTRA, 0], rel=0.3)
     higher = true.clone()
     higher[:, [0, -1]] += 2
-    assert [float(x) for x in acoustic.distances(higher, mask, batch)] == pytest.approx([0, 2])
+    assert distances(higher) == pytest.approx([0, 0, 2])
 
 
 def test_the_acoustic_half_learns_and_goes_on(held_out: Lines, sound: Sound, pitch: Pitch, tmp_path: Path) -> None:
@@ -97,11 +104,13 @@ def test_the_acoustic_half_learns_and_goes_on(held_out: Lines, sound: Sound, pit
     after = second.acoustic.decoder.enc_p.parameters()
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
     found = rows(tmp_path / "acoustic.jsonl")
-    assert {"distance", "pitch", "dev_distance", "dev_pitch"} <= found[0].keys()
-    before = second._measure()["dev_distance"]
+    assert {"spectra", "envelope", "pitch", "judges", "passing", "matching", "dev_spectra", "dev_pitch"} <= found[
+        0
+    ].keys()
+    before = second._measure()["dev_spectra"]
     for _ in range(25):
         second._step(10.0)
-    assert second._measure()["dev_distance"] < 0.8 * before, "one tone is soon learnt"
+    assert second._measure()["dev_spectra"] < 0.8 * before, "one tone is soon learnt"
 
 
 def test_the_vocoder_learns_with_its_judges_and_goes_on(

@@ -83,7 +83,7 @@ def test_only_one_loss_hears_a_phase() -> None:
 
 def test_the_adversary_learns_to_tell_and_the_generator_feels_it() -> None:
     torch.manual_seed(0)
-    adversary, spectra = Adversary(2, 1e-2, CPU), Spectra()
+    adversary, spectra = Adversary(Discriminators(2), 1e-2, CPU), Spectra()
     true = tone(300, 8 * FRAME_SAMPLES).repeat(2, 1)
     made = (0.1 * torch.randn(2, 8 * FRAME_SAMPLES)).requires_grad_()
     plain, found = waveform_loss(made, true, spectra, None)

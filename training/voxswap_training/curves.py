@@ -11,7 +11,7 @@ from typing import Any, Final
 
 DRAWN: Final[Mapping[str, tuple[str, str]]] = {
     "t2s": ("dev_cross_entropy", "T2S: cross-entropy of held-out lines, nats"),
-    "acoustic": ("dev_distance", "acoustic: distance of mel frames of held-out lines"),
+    "acoustic": ("dev_spectra", "acoustic: distance of mel frames of held-out lines"),
     "vocoder": ("dev_mel", "vocoder: mel distance of held-out sound, log units"),
     "source": ("dev_unsteady_made", "source: slip of the phase from frame to frame, cycles"),
     "decoder": ("dev_mel", "decoder: mel distance of held-out lines, log units"),

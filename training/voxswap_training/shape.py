@@ -14,7 +14,8 @@ class SovitsShape:
     hidden_channels: int = 192
     filter_channels: int = 256
     n_heads: int = 2
-    n_layers: int = 2
+    n_layers: int = 4
+    """Of the phones' encoder; half as many before they are heard, and after."""
     kernel_size: int = 3
     inter_channels: int = CHANNELS
     """Of the generator's input."""

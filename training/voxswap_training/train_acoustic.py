@@ -8,14 +8,16 @@ waveforms.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from voxswap_training.channels import PER_FRAME
+from voxswap_training.envelopes import EnvelopeJudge, cosines, in_steps
 from voxswap_training.loop import Budget, Progress, adamw, autocast, descend, set_rate
-from voxswap_training.mel_frames import MelFrames
+from voxswap_training.mel_frames import MelFrames, pitch_of
 from voxswap_training.pack import Lines
 from voxswap_training.pitch import Pitch
 from voxswap_training.shape import SovitsShape
@@ -24,13 +26,33 @@ from voxswap_training.sound import Sound
 from voxswap_training.source import spoken_of
 from voxswap_training.sovits import TrainableSovits
 from voxswap_training.utterances import FRAME_SAMPLES, Batch, Utterances
-from voxswap_training.waveform import BETAS, CLIP
+from voxswap_training.warping import shifts, warped
+from voxswap_training.waveform import BETAS, CLIP, Adversary
 
 CORRUPTED_SHARE: Final = 0.03
 """Of the tokens, as many as T2S may get wrong; the generator hears the same."""
 FREQUENT_SHARE: Final = 0.8
 """Of what is drawn, by the voices that are shipped."""
 _REFERENCE_FFT = 2048
+_JUDGED_STEPS: Final = 200
+"""Of an utterance, as many as the judge is shown."""
+
+
+class Distances(NamedTuple):
+    """Mean absolute ones on the scale of MelFrames, each step from its like in the truth (`warping.py`)."""
+
+    spectra: Tensor
+    envelope: Tensor
+    """Of what is left without harmonics: which sound it is."""
+    pitch: Tensor
+
+
+class Said(NamedTuple):
+    """What is said and what is true: (B, BANDS, N) steps of 10 ms without harmonics, and what lies between the two."""
+
+    envelopes: Tensor
+    true_envelopes: Tensor
+    distances: Distances
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +62,13 @@ class AcousticSettings:
     dropout: float = 0.05
     corrupted_share: float = CORRUPTED_SHARE
     frequent_share: float = FREQUENT_SHARE
+    envelope_weight: float = 1.0
+    """Of the distance of envelopes beside that of spectra."""
     pitch_weight: float = 0.1
-    """Of the distance of pitch beside that of spectra."""
+    judge_rate: float = 5e-4
+    judge_width: int = 16
+    passing_weight: float = 0.5
+    matching_weight: float = 1.0
     report_every: int = 100
     seed: int = 0
 
@@ -49,10 +76,13 @@ class AcousticSettings:
 class Acoustic(nn.Module):
     """The decoder with the spectra that its inputs and losses need; its generator is not used here."""
 
+    cosines: Tensor
+
     def __init__(self, shape: SovitsShape, codebook: Tensor) -> None:
         super().__init__()
         self.decoder = TrainableSovits(shape, codebook)
         self.mel = MelFrames()
+        self.register_buffer("cosines", cosines(), persistent=False)
         self.window = nn.Parameter(torch.hann_window(_REFERENCE_FFT), requires_grad=False)
 
     def reference(self, samples: Tensor) -> Tensor:
@@ -78,12 +108,23 @@ class Acoustic(nn.Module):
         )
         return z, mask, speaker
 
-    def distances(self, z: Tensor, mask: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Mean distances of real frames from the true ones, on the scale of MelFrames: of spectra, and of pitch."""
+    def compared(self, z: Tensor, mask: Tensor, batch: Batch) -> Said:
+        """Real frames beside the true ones; from a forward pass."""
+        mask = mask.repeat_interleave(PER_FRAME, 2)
         with torch.no_grad():
             true = self.mel(batch.samples, batch.pitch)
-        apart = ((spoken_of(z).float() - true).abs() * mask).sum((0, 2)) / mask.sum()
-        return apart[1:-1].mean(), (apart[0] + apart[-1]) / 2
+            steps = in_steps(true) * mask
+        spoken = spoken_of(z).float()
+        said = in_steps(spoken) * mask
+        cepstra, true_cepstra = self.cosines @ said, self.cosines @ steps
+        apart = (said - warped(steps, shifts(cepstra.detach(), true_cepstra))) * mask
+        pitch = (pitch_of(spoken) - pitch_of(true)) * mask[:, :, ::PER_FRAME]
+        distances = Distances(
+            spectra=apart.abs().mean(1).sum() / mask.sum(),
+            envelope=(self.cosines @ apart).abs().mean(1).sum() / mask.sum(),
+            pitch=PER_FRAME * pitch.abs().mean(1).sum() / mask.sum(),
+        )
+        return Said(self.cosines.T @ cepstra, self.cosines.T @ true_cepstra, distances)
 
 
 class AcousticTrainer:
@@ -104,7 +145,13 @@ class AcousticTrainer:
         self._settings, self._device, self._curve = settings, device, folder / "acoustic.jsonl"
         self.acoustic = Acoustic(shape, codebook).to(device)
         self._optimiser = adamw(self.acoustic, settings.rate, decay=0.01, betas=BETAS)
-        parts = {"network": self.acoustic, "optimiser": self._optimiser}
+        self._adversary = Adversary(EnvelopeJudge(settings.judge_width), settings.judge_rate, device)
+        parts = {
+            "network": self.acoustic,
+            "optimiser": self._optimiser,
+            "judges": self._adversary.judges,
+            "judge_optimiser": self._adversary.optimiser,
+        }
         self._progress = Progress(folder / "acoustic.pt", budget, parts)
         self._progress.resume()
         seed = settings.seed + self._progress.step
@@ -122,22 +169,31 @@ class AcousticTrainer:
         self._progress.train(self._step, self._measure, self._curve, report_every=every, flat=0.3)
         return self.acoustic.decoder
 
-    def _distances(self, batch: Batch, *, dropout: float = 0.0, corrupted_share: float = 0.0) -> tuple[Tensor, Tensor]:
+    def _said(self, batch: Batch, *, dropout: float = 0.0, corrupted_share: float = 0.0) -> Said:
         with autocast(self._device):
             z, mask, _ = self.acoustic(batch, dropout=dropout, corrupted_share=corrupted_share)
-        return self.acoustic.distances(z, mask, batch)
+        return self.acoustic.compared(z, mask, batch)
 
     def _step(self, rate: float) -> dict[str, Tensor]:
         settings, batch = self._settings, next(self._train)
         set_rate(self._optimiser, settings.rate * rate)
-        spectra, pitch = self._distances(batch, dropout=settings.dropout, corrupted_share=settings.corrupted_share)
-        descend(self._optimiser, self.acoustic, 10 * (spectra + settings.pitch_weight * pitch), longest=CLIP)
-        return {"distance": spectra.detach(), "pitch": pitch.detach()}
+        self._adversary.set_rate(rate)
+        said = self._said(batch, dropout=settings.dropout, corrupted_share=settings.corrupted_share)
+        found = said.distances
+        loss = 10 * (found.spectra + settings.envelope_weight * found.envelope + settings.pitch_weight * found.pitch)
+        part = self._judged_part(int(2 * PER_FRAME * batch.token_counts.min()))
+        judged = self._adversary.judge(said.envelopes[..., part], said.true_envelopes[..., part])
+        loss = loss + settings.passing_weight * judged["passing"] + settings.matching_weight * judged["matching"]
+        descend(self._optimiser, self.acoustic, loss, longest=CLIP)
+        return {name: value.detach() for name, value in (found._asdict() | judged).items()}
+
+    def _judged_part(self, whole: int) -> slice:
+        first = int(torch.randint(max(1, whole - _JUDGED_STEPS + 1), ()))
+        return slice(first, min(whole, first + _JUDGED_STEPS))
 
     @torch.no_grad()
     def _measure(self) -> Mapping[str, float]:
         self.acoustic.eval()
-        found = [[distance.item() for distance in self._distances(batch)] for batch in self._dev]
+        found = [[distance.item() for distance in self._said(batch).distances] for batch in self._dev]
         self.acoustic.train()
-        spectra, pitch = np.mean(found, 0)
-        return {"dev_distance": float(spectra), "dev_pitch": float(pitch)}
+        return {f"dev_{name}": float(mean) for name, mean in zip(Distances._fields, np.mean(found, 0), strict=True)}

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from voxswap_training.discriminators import Discriminators
 from voxswap_training.generator import Generator
 from voxswap_training.loop import Budget, Progress, adamw, autocast, descend, set_rate
 from voxswap_training.stretches import EDGE_FRAMES, Stretch, Stretches
@@ -46,7 +47,7 @@ class GeneratorTrainer:
         self.generator, self._settings, self._device = generator, settings, device
         self._curve = file.with_suffix(".jsonl")
         self._spectra = Spectra().to(device)
-        self._adversary = Adversary(settings.judge_width, settings.judge_rate, device)
+        self._adversary = Adversary(Discriminators(settings.judge_width), settings.judge_rate, device)
         self._optimiser = adamw(generator, settings.rate, decay=0.01, betas=BETAS)
         parts = {
             "network": network,

@@ -6,7 +6,7 @@ Knows nothing of where the waveform comes from.
 import torch
 from torch import Tensor, nn
 
-from voxswap_training.discriminators import Discriminators, discriminator_loss, generator_losses
+from voxswap_training.discriminators import discriminator_loss, generator_losses
 from voxswap_training.loop import adamw, autocast, set_rate
 from voxswap_training.mel_frames import MelFrames
 from voxswap_training.signal import complex_spectrum, magnitude
@@ -17,6 +17,7 @@ CLIP = 30.0
 """Longest gradient; usual ones have half of it."""
 _FFTS = (512, 1024, 2048)
 _MEL_WEIGHT, _STFT_WEIGHT, _PHASE_WEIGHT = 10.0, 3.0, 10.0
+_MATCHING_WEIGHT = 16.0
 _PHASE_FFT = 1024
 _PHASE_HZ = 4000
 """Harmonics below it stand in a fixed relation to the fundamental, whose phase the generator is told."""
@@ -49,8 +50,9 @@ class Spectra(nn.Module):
 class Adversary:
     """Discriminators with their optimiser."""
 
-    def __init__(self, width: int, rate: float, device: torch.device) -> None:
-        self.judges = Discriminators(width).to(device)
+    def __init__(self, judges: nn.Module, rate: float, device: torch.device) -> None:
+        """`judges`: of what is made or true, (B, ...) -> list of Judged."""
+        self.judges = judges.to(device)
         self.optimiser = adamw(self.judges, rate, decay=0.01, betas=BETAS)
         self._rate, self._device = rate, device
 
@@ -81,5 +83,5 @@ def waveform_loss(
     loss = _MEL_WEIGHT * found["mel"] + _STFT_WEIGHT * found["stft"] + _PHASE_WEIGHT * found["phase"]
     if adversary is not None:
         found |= adversary.judge(made, true)
-        loss = loss + found["passing"] + 2 * len(adversary.judges.judges) * found["matching"]
+        loss = loss + found["passing"] + _MATCHING_WEIGHT * found["matching"]
     return loss, found
