@@ -73,6 +73,15 @@ def test_the_feed_forward_part_keeps_the_length(kernel: int) -> None:
     assert seeded(FeedForward(config))(torch.randn(2, 7, 8, dtype=torch.float64)).shape == (2, 7, 8)
 
 
+@pytest.mark.parametrize("length", [1, 9, 23])
+def test_the_feed_forward_part_takes_nothing_from_behind_the_end(length: int) -> None:
+    """Its convolutions are given more frames than there are."""
+    ours = seeded(FeedForward(CONFIG))
+    x = torch.randn(2, length, 8, dtype=torch.float64)
+    plain = ours.conv2(torch.relu(ours.conv1(x.transpose(1, 2)))).transpose(1, 2)
+    torch.testing.assert_close(ours(x), plain)
+
+
 def test_layers_normalise_what_comes_out() -> None:
     encoder = seeded(RelativeEncoder(CONFIG))
     for layer in encoder:

@@ -28,8 +28,8 @@ def few_lengths(length: int) -> int:
     return -(-length // step) * step
 
 
-def _lengthened(x: Tensor) -> Tensor:
-    """(B, C, 1, N) -> (B, C, 1, `few_lengths`): nothing follows, which is what a convolution takes for granted anyway.
+def lengthened(x: Tensor) -> Tensor:
+    """(..., N) -> (..., `few_lengths`): zeros follow, as a convolution that keeps the length takes for granted.
 
     PyTorch compiles and keeps a convolution for each length that it meets, with tables as long as the sequence.
     """
@@ -49,7 +49,7 @@ class FrameConv(nn.Module):
         """(B, in, 1, N) -> (B, out, 1, N)."""
         padding = self.dilation * (self.weight.shape[1] // 2)
         weight = self.weight.transpose(1, 2).unsqueeze(2)
-        y = F.conv2d(_lengthened(x), weight, self.bias, padding=(0, padding), dilation=(1, self.dilation))
+        y = F.conv2d(lengthened(x), weight, self.bias, padding=(0, padding), dilation=(1, self.dilation))
         return y[..., : x.shape[-1]]
 
     def activated(self, x: Tensor, slope: float, *, onto: Tensor | None = None, team: Team | None = None) -> Tensor:
@@ -118,7 +118,7 @@ class FrameUpsampling(nn.Module):
             return self._apart(x)
         padding = (self.weight.shape[1] - self.rate) // 2
         weight = self.weight.transpose(1, 2).unsqueeze(2)
-        y = F.conv_transpose2d(_lengthened(x), weight, self.bias, stride=(1, self.rate), padding=(0, padding))
+        y = F.conv_transpose2d(lengthened(x), weight, self.bias, stride=(1, self.rate), padding=(0, padding))
         return y[..., : self.rate * x.shape[-1]]
 
     def _apart(self, x: Tensor) -> Tensor:

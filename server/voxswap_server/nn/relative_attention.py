@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from voxswap_server.nn.convolution import lengthened
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
@@ -67,7 +69,10 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
-        return self.conv2(F.relu(self.conv1(x.transpose(1, 2)), inplace=True)).transpose(1, 2)
+        length = x.shape[1]
+        inner = F.relu(self.conv1(lengthened(x.transpose(1, 2)))[..., :length], inplace=True)
+        y: Tensor = self.conv2(lengthened(inner))[..., :length]
+        return y.transpose(1, 2)
 
 
 class EncoderLayer(nn.Module):
