@@ -39,6 +39,8 @@ _MATRICES: Final = tuple(f"{name}.weight" for name in (*MATRICES, "bert_projecti
 _AS_STORED: Final = frozenset({torch.float16, torch.float32})
 """Kernels compute from these as they are."""
 _KINDS: Final = {torch.float16: "float16", torch.float32: "float32", torch.uint8: "int8"}
+_BLOCK_FLOATS: Final = 128 * 1024
+"""Of activations that are multiplied with a whole matrix before the next ones are: half of a core's second cache."""
 _KEPT: Final = {"float16": torch.float16, "float32": torch.float32}
 
 
@@ -162,8 +164,11 @@ class NativeT2S:
         rows, inputs, outputs = *x.shape, self._outputs[f"{name}.weight"]
         y, floats = torch.empty(rows, outputs), self._shape.room_floats(rows, inputs)
         room = torch.empty(self._team.threads * floats)
-        words = (x.data_ptr(), *self._words(name), y.data_ptr(), rows, inputs, outputs, cut, room.data_ptr(), floats)
-        self._team.call(self._linear, words)
+        block = rows if floats else max(1, _BLOCK_FLOATS // inputs)  # kernels that need room have blocks of their own
+        for part, target in zip(x.split(block), y.split(block), strict=True):
+            places = part.data_ptr(), *self._words(name), target.data_ptr()
+            words = (*places, part.shape[0], inputs, outputs, cut, room.data_ptr(), floats)
+            self._team.call(self._linear, words)
         return y
 
     def _embed_text(self, row: PrefillRow) -> Tensor:
