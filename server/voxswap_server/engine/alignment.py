@@ -124,12 +124,12 @@ class Scale:
     """From samples of an utterance to those of what is sent."""
 
     start_sample: int
-    """Of the utterance, at the rate of the voice."""
+    """Of the utterance, at the rate of the voice; negative where its beginning was left out."""
     voice_hz: int
     out_hz: int
 
     def __call__(self, sample: int) -> int:
-        return (self.start_sample + sample) * self.out_hz // self.voice_hz
+        return max(0, self.start_sample + sample) * self.out_hz // self.voice_hz
 
 
 def timestamps(told: UtteranceAligned, kinds: Collection[TimestampKind], scale: Scale) -> tuple[Timestamp, ...]:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,15 @@ from structlog.testing import capture_logs
 from tests.fixtures.engines import asking, engine_over, hear
 from tests.fixtures.live import LiveEars, hear_live, live_config
 from voxswap_server.app import Engine
-from voxswap_server.domain import AudioChunk, AudioFormat, Notice, StreamStarted, SynthesisDone, TimestampKind
+from voxswap_server.domain import (
+    AudioChunk,
+    AudioFormat,
+    Notice,
+    StreamStarted,
+    SynthesisDone,
+    TimestampKind,
+    Timestamps,
+)
 from voxswap_server.domain_live import (
     CancelUtterance,
     Flush,
@@ -25,6 +34,9 @@ from voxswap_server.domain_live import (
     UtteranceCancelled,
     VoiceChanged,
 )
+from voxswap_server.engine.job import Emit, Routine
+from voxswap_server.engine.live import performer
+from voxswap_server.engine.speaking import speak
 from voxswap_server.errors import DeadlineExceeded, EngineError, Overloaded, RequestError, VoiceNotFound
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -86,6 +98,36 @@ async def test_a_switch_at_the_next_sentence_is_exact_to_the_sample(engine: Engi
     spoken = ends.index(changed.start_sample)
     assert (ears.pcm == np.concatenate([*old[:spoken], *new[spoken:]])).all()
     assert nothing_is_leased(engine)
+
+
+async def test_a_voice_that_takes_its_time_comes_in_with_its_first_sound(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*arguments: Any) -> Routine:
+        yield Emit(np.zeros(12_800, np.float32))
+        yield from speak(*arguments)
+
+    monkeypatch.setattr(performer, "speak", slowly)
+    words = frozenset({TimestampKind.WORD})
+    ears = LiveEars()
+    listening = asyncio.create_task(ears.listen(engine.live, live_config("amber", max_ahead_s=0.5, timestamps=words)))
+    ears.say(LiveText(ONE))
+    ears.say(Flush())
+    await ears.heard(lambda ears: ears.samples > 0)
+    ears.say(SwitchVoice("slate", SwitchPoint.NOW))
+    await ears.heard(lambda ears: bool(ears.of(VoiceChanged)))  # the listener is not ahead, so it is in mid-sentence
+    ears.follow()
+    ears.end()
+    await listening
+    (changed,) = ears.of(VoiceChanged)
+    old, new = [await alone(engine, voice, ONE, seed=7) for voice in ("amber", "slate")]
+    begun = np.concatenate([np.zeros(12_800, np.int16), old])[: changed.start_sample]
+    assert (ears.pcm == np.concatenate([begun, np.zeros(320, np.int16), new])).all()
+    plain = asking("slate", ONE, seed=7, timestamps=words)
+    (told,) = [event async for event in engine.synthesizer.synthesize(plain) if isinstance(event, Timestamps)]
+    assert [word.start_sample for word in ears.of(Timestamps)[-1].timestamps] == [
+        changed.start_sample + 320 + word.start_sample for word in told.timestamps
+    ]
 
 
 async def test_a_switch_to_a_voice_that_is_not_there_is_a_warning(engine: Engine) -> None:

@@ -126,7 +126,7 @@ class Changeover:
         if self._rival is None:
             scene, sentences = self._scene, self._scene.agenda.sentences
             if aim.begin is not None:
-                self._rival = scene.begin(current.sentence, aim.begin.char, switch.cast)
+                self._rival = scene.begin(current.sentence, aim.begin.char, switch.cast, cued=True)
             elif scene.next is not None:
                 self._rival = scene.begin(scene.next.sentence, 0, switch.cast)
             elif sentences:

@@ -43,9 +43,9 @@ class Scene:
         """There is nothing to say."""
         return self.current is None and self.agenda.empty
 
-    def begin(self, sentence: Sentence, start_char: int, cast: Cast) -> Take:
+    def begin(self, sentence: Sentence, start_char: int, cast: Cast, *, cued: bool = False) -> Take:
         """Has a take made."""
-        take = Take(sentence, start_char, cast, self.speaking_rate)
+        take = Take(sentence, start_char, cast, self.speaking_rate, cued)
         self.backstage.start(take)
         return take
 

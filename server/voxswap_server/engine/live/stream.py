@@ -19,6 +19,7 @@ from voxswap_server.domain_live import LiveConfig, LiveEvent, LiveMessage, Voice
 from voxswap_server.engine.alignment import Scale, timestamps
 from voxswap_server.engine.job import Item, Samples, UtteranceAligned, UtteranceRetried, UtteranceSpoken
 from voxswap_server.engine.live.hold import Hold
+from voxswap_server.engine.live.lead_in import LeadIn
 from voxswap_server.engine.live.performer import Performer, performing
 from voxswap_server.engine.live.stage import Stage, StageConfig
 from voxswap_server.engine.live.take import Cast, Take, located
@@ -276,14 +277,21 @@ class LiveStream:
     async def _made(self, take: Take, performer: Performer, items: AsyncIterator[Item]) -> None:
         began_s, resampler = self._on.clock(), performer.resampler(self._rate_hz)
         samples, told, limit = 0, 0, int(self._limits.max_made_s * self._rate_hz)
+        lead_in = LeadIn(performer.rate_hz)
+        if not take.cued:
+            lead_in.flush()
         async for item in items:
             match item:
                 case np.ndarray():
-                    samples += item.size
-                    self._stage.audio(take, resampler.push(item))
+                    heard = lead_in.push(item)
+                    samples += heard.size
+                    self._stage.audio(take, resampler.push(heard))
                 case Notice():
                     self._stage.notice(item)
                 case UtteranceAligned():
+                    silent = lead_in.flush()  # no sound in all of it
+                    samples += silent.size
+                    self._stage.audio(take, resampler.push(silent))
                     scale = Scale(samples - item.samples, performer.rate_hz, self._rate_hz)
                     words = located(take, item.words, scale)
                     self._stage.aligned(take, words, timestamps(item, self._request.timestamps, scale))
@@ -298,6 +306,7 @@ class LiveStream:
             self._changed.set()
             while take.reel.size > limit:
                 await self._moved.wait()
+        self._stage.audio(take, resampler.push(lead_in.flush()))
         self._stage.audio(take, resampler.finish())
         self._stage.take_ended(take)
         self._tally.made_s += samples / performer.rate_hz

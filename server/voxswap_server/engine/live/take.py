@@ -99,6 +99,8 @@ class Take:
     """Where in the sentence it begins to speak."""
     cast: Cast
     speaking_rate: float
+    cued: bool = False
+    """It comes in amid a sentence, so with its first sound: samples count from there."""
     reel: Reel = field(default_factory=Reel)
     sent: int = 0
     """Samples that left it."""

@@ -120,6 +120,8 @@ def test_a_switch_comes_where_it_was_asked_for(at: SwitchPoint, start_char: int,
     assert ears.chars[-1] == len(TEXT) - 1
     assert char_of(ears.samples[start_sample]) == start_char
     assert stage.switches == 1
+    first = next(take for take in backstage.begun if take.cast.voice_id == "slate")
+    assert first.cued == (at is not SwitchPoint.NEXT_SENTENCE)  # amid a sentence it comes in with its first sound
     assert [cast.voice_id for cast in backstage.released] == ["amber"]
 
 
