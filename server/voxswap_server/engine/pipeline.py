@@ -28,7 +28,7 @@ from voxswap_server.nn.t2s_backends import TokenModel
 
 PIECE_TOKENS = (10, 15, 25, 40)
 """How much audio each decoded piece holds (40 ms a token): small first ones are heard early, larger ones cost less."""
-CHUNK_TOKENS = (8, 10, 14, 20, 32, 50)
+CHUNK_TOKENS = (6, 8, 12, 18, 28, 50)
 """How much more is heard after each chunk of tokens that are still being drawn. The last number repeats, and grows in
 long utterances: the prior reads all tokens again for each chunk."""
 FULL_TOKENS = PIECE_TOKENS[-1] * 3 // 2
@@ -38,6 +38,8 @@ LONG_CHUNK = 4
 _STILL_TOKENS = 2
 """So many different tokens say nothing yet: a voice that takes its time repeats one or two before its first sound."""
 _LONGEST_LEAD_TOKENS = 25
+_MORE_SAID_TOKENS = 8
+"""Than silent before, in what the first chunk is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +237,7 @@ def _chunk_ends(delay_tokens: int, lead_tokens: int) -> Iterator[int]:
     A prior that has seen little but the silence before the first sound may take it for a sound that is held, which no
     voice was taught: the first chunk has more of what is said than of what comes before it.
     """
-    known = max(delay_tokens, 2 * lead_tokens)
+    known = max(delay_tokens, 2 * lead_tokens + _MORE_SAID_TOKENS - CHUNK_TOKENS[0])
     for size in chain(CHUNK_TOKENS, repeat(CHUNK_TOKENS[-1])):
         known += max(size, known // LONG_CHUNK if size == CHUNK_TOKENS[-1] else 0)
         yield known

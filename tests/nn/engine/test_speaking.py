@@ -27,7 +27,13 @@ from voxswap_server.engine.pipeline import CHUNK_TOKENS, Chunks
 from voxswap_server.engine.speaking import LookAhead, SpeechLine, speak
 from voxswap_server.errors import DegenerateAudio
 
-ENDS = [DELAY_TOKENS + end for end in accumulate(CHUNK_TOKENS)]
+
+def first_end(lead: int) -> int:
+    """Tokens after which the first chunk is decoded; two of any kind say nothing yet."""
+    return max(DELAY_TOKENS + CHUNK_TOKENS[0], 2 * min(max(lead, 2), 25) + 8)
+
+
+ENDS = [first_end(0) + end - CHUNK_TOKENS[0] for end in accumulate(CHUNK_TOKENS)]
 
 
 def said(device: Device) -> list[int]:
@@ -67,8 +73,7 @@ def test_nothing_is_decoded_before_more_was_said_than_was_silent_before_it(lead:
     tokens, decoder = [7, *[9] * (lead - 1), *speech(120)], ScriptedDecoder()
     device = spoken({1: [tokens]}, decoder, [1])
     assert said(device) == tokens
-    first = max(DELAY_TOKENS, 2 * min(lead, 25)) + CHUNK_TOKENS[0]
-    later = [first + end - ENDS[0] for end in ENDS]
+    later = [first_end(lead) + end - ENDS[0] for end in ENDS]
     assert decoder.pushes == [*((end, False) for end in later if end <= len(tokens)), (len(tokens), True)]
     assert device.notes == [UtteranceSpoken(len(tokens), len(tokens) * PER_TOKEN)]
 
