@@ -76,7 +76,8 @@ class PrefixAttention:
     def __init__(self, team: Team, head_dim: int, kept: torch.dtype, cpu: Processor | None = None) -> None:
         self._team = team
         self._shape = _Shape.of(head_dim, kept, cpu or processor())
-        self._entry = _code(self._shape).address("attend_prefix")
+        self._code = _code(self._shape)  # two threads may have had it made: the code lives as long as this one does
+        self._entry = self._code.address("attend_prefix")
 
     def scratch(self, positions: int) -> Tensor:
         """For prefixes of at most so many."""
