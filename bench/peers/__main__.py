@@ -89,7 +89,8 @@ def _beside(
         with Peer(python, rival.worker, folder, arguments.threads) as peer:
             opened = peer.ask("open", **_given(material))
             told[name] = _told(rival, opened)
-            for one in compare.measure(sides, peer, rival, int(opened["prompt_tokens"]), arguments.rounds):
+            prompt_tokens = int(opened["prompt_tokens"])
+            for one in compare.measure(sides, peer, rival, prompt_tokens, arguments.rounds, material.switched):
                 found.append(one)
                 print(" | ".join(one.row.cells()), flush=True)
     except (OSError, PeerFailed, ValueError, VoxswapError, KeyboardInterrupt) as error:

@@ -4,15 +4,17 @@ Ratios are of CPU seconds of the whole process, networks on the same number of t
 disturbs them little. Wall-clock seconds are kept too; on a quiet machine they say the same.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from bench.peers.material import TOKENS, TOKENS_PER_S
 from bench.peers.ours import Ours, Took
 from bench.peers.process import Peer
 from bench.peers.rivals import Rival
+from voxswap_server.bench.page_cache import read_afresh
 from voxswap_server.bench.report import Reference, Row
 from voxswap_server.bench.timing import Ratio, Sample, Series, interleaved, ratio
 
@@ -62,7 +64,9 @@ class Clocks:
         return cpu_s.instead(self._wall_s[name][-len(cpu_s.values) :])
 
 
-def measure(sides: Mapping[str, Ours], peer: Peer, rival: Rival, prompt_tokens: int, rounds: int) -> Iterator[Found]:
+def measure(
+    sides: Mapping[str, Ours], peer: Peer, rival: Rival, prompt_tokens: int, rounds: int, files: Sequence[Path]
+) -> Iterator[Found]:
     """Every kind of work, ours beside the peer's.
 
     Args:
@@ -71,6 +75,7 @@ def measure(sides: Mapping[str, Ours], peer: Peer, rival: Rival, prompt_tokens: 
         rival: what the peer can do.
         prompt_tokens: as many as the peer says that the clip has.
         rounds: how many count.
+        files: that both sides read to switch voices.
     """
     name, exact = rival.package, {"exact": sides["exact"]}
     for rows in rival.rows:
@@ -86,6 +91,7 @@ def measure(sides: Mapping[str, Ours], peer: Peer, rival: Rival, prompt_tokens: 
     own = {kind: side.first for kind, side in sides.items()}
     modes = {f"{name}, {what}": _asked(peer, "first", mode=mode) for what, mode in rival.modes.items()}
     yield from _compared("first audio", "", own, modes, rounds)
+    read_afresh(files)
     own = {kind: side.switch for kind, side in exact.items()}
     yield from _compared("swap", "", own, {name: _asked(peer, "switch")}, _SHORT * rounds)
 

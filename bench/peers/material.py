@@ -46,6 +46,11 @@ class Material:
     speaker_width: int
     """Of the decoder's speaker vector."""
 
+    @property
+    def switched(self) -> tuple[Path, ...]:
+        """What either side reads to switch voices."""
+        return (self.t2s, self.sovits, *(self.store / "voices" / VOICE).glob("*.safetensors"))
+
 
 def prepare(folder: Path, size: VoiceSize) -> Material:
     """Makes it all in an empty folder."""

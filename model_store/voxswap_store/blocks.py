@@ -103,7 +103,7 @@ def laid_out(
     room = blocks.take(sum(counts.values()) * dtype.itemsize).view(dtype)
     # Those of odd lengths last, so that all others begin on a cache line.
     order = sorted(shapes, key=lambda name: counts[name] * dtype.itemsize % _LINE_BYTES != 0)
-    pieces = room.split([counts[name] for name in order]) if order else ()
+    pieces = torch.split(room, [counts[name] for name in order]) if order else ()
     return room, {name: piece.view(shapes[name]) for name, piece in zip(order, pieces, strict=True)}
 
 

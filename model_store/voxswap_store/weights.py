@@ -131,7 +131,7 @@ def _stretches(specs: Iterable[TensorSpec], tensors: Mapping[str, Tensor]) -> It
     begin = end = 0
     for spec in specs:
         tensor = tensors[spec.name]
-        start = tensor.storage_offset()
+        start = int(tensor.storage_offset())
         if start != end:
             if end > begin:
                 yield begin, end
@@ -192,7 +192,7 @@ def _views(block: Tensor, header: Header) -> dict[str, Tensor]:
         part = block[begin : begin + sum(counts) * dtype.itemsize]
         if begin % dtype.itemsize:  # a foreign file: safetensors promises no alignment
             part = part.clone()
-        pieces = part.view(dtype).split(counts)
+        pieces = torch.split(part.view(dtype), counts)
         tensors |= {spec.name: piece.view(spec.shape) for spec, piece in zip(specs, pieces, strict=True)}
     return tensors
 

@@ -4,7 +4,7 @@ Knows nothing of voices. What reads best differs from machine to machine, so sev
 counts: PyTorch's sum, and sums of our own in one and in four streams, by as many threads, over memory in large pages.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 import torch
@@ -34,7 +34,7 @@ def reading(size_bytes: int, team: Team, clock: Clock | None = None) -> Sample:
     """
     block = Blocks().take(_whole(max(size_bytes, _BLOCK_BYTES))).view(torch.float32).fill_(1)
     ways = [timed(block.sum, clock=clock)]
-    ways += [timed(lambda streams=streams: added(block, streams, team), clock=clock) for streams in _STREAMS]
+    ways += [timed(partial(added, block, streams, team), clock=clock) for streams in _STREAMS]
     share = size_bytes / block.nbytes
     return lambda: min(way() for way in ways) * share
 

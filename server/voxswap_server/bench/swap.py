@@ -1,6 +1,6 @@
 """Swapping: a voice that is in memory, a voice that is on disk, and what the same costs without our store.
 
-Knows nothing of speech. Files lie in the page cache, for they were just written: what a disk adds is the disk's.
+Knows nothing of speech. Files lie in the page cache, for they were just read: what a disk adds is the disk's.
 """
 
 import os
@@ -15,6 +15,7 @@ import torch
 from voxswap_server.bench.engines import Driven, engine_over
 from voxswap_server.bench.memory_speed import copying
 from voxswap_server.bench.options import Options
+from voxswap_server.bench.page_cache import read_afresh
 from voxswap_server.bench.report import Reference, Row
 from voxswap_server.bench.timing import Clock, Sample, interleaved, timed
 from voxswap_server.bench.voices import IDS, Workbench
@@ -75,6 +76,7 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     files = tuple(entry.path(file) for file in (entry.manifest.files.t2s, entry.manifest.files.decoder))
     checkpoint, _ = bench.checkpoints(0)
     size_bytes = sum(file.stat().st_size for file in files)
+    read_afresh((*files, checkpoint))
     with engine_over(store, options.threads) as on:
         swaps, blocks, headers = Swaps(on, files, options.clock), Blocks(2 * size_bytes), KnownHeaders()
         read = partial(load_weights, blocks=blocks, headers=headers)

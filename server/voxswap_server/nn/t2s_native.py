@@ -115,7 +115,7 @@ class NativeT2S:
         ends, scratch = torch.tensor(spans).cumsum(0) - 1, self._prefix.scratch(max(spans))
         for layer in range(self.config.layers):
             qkv, attended = self._product(x, f"layers.{layer}.qkv"), torch.empty_like(x)
-            for row, part, heard in zip(rows, qkv.split(spans), attended.split(spans), strict=True):
+            for row, part, heard in zip(rows, torch.split(qkv, spans), torch.split(attended, spans), strict=True):
                 self._attend(row, layer, part, heard, scratch)
             if layer == self.config.layers - 1:  # only the last position of a row is asked for
                 x, attended = x[ends], attended[ends]
@@ -165,7 +165,7 @@ class NativeT2S:
         y, floats = torch.empty(rows, outputs), self._shape.room_floats(rows, inputs)
         room = torch.empty(self._team.threads * floats)
         block = rows if floats else max(1, _BLOCK_FLOATS // inputs)  # kernels that need room have blocks of their own
-        for part, target in zip(x.split(block), y.split(block), strict=True):
+        for part, target in zip(torch.split(x, block), torch.split(y, block), strict=True):
             places = part.data_ptr(), *self._words(name), target.data_ptr()
             words = (*places, part.shape[0], inputs, outputs, cut, room.data_ptr(), floats)
             self._team.call(self._linear, words)

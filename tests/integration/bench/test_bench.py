@@ -17,6 +17,7 @@ from voxswap_server.bench import t2s as t2s_bench
 from voxswap_server.bench.engines import engine_over
 from voxswap_server.bench.memory_speed import added, copying, reading
 from voxswap_server.bench.options import Options
+from voxswap_server.bench.page_cache import read_afresh
 from voxswap_server.bench.report import as_json
 from voxswap_server.bench.runner import MEASURES, TITLES, chosen, run
 from voxswap_server.bench.speech import QUICK_TEXT, Requests
@@ -153,6 +154,15 @@ def test_references_are_scaled_to_the_bytes_they_stand_for(monkeypatch):
     for reference in (partial(reading, team=Team(1)), copying):
         assert reference(1 << 14)() == pytest.approx(0.5)
         assert reference(1 << 16)() == reference(1 << 17)() == 2.0
+
+
+def test_a_file_that_is_read_afresh_stays_as_it_is(tmp_path):
+    files = [tmp_path / name for name in ("some", "none")]
+    data = bytes(range(256)) * 40_000  # more than is read at a time
+    for path, content in zip(files, (data, b""), strict=True):
+        path.write_bytes(content)
+    read_afresh(files)
+    assert [path.read_bytes() for path in files] == [data, b""]
 
 
 @pytest.mark.parametrize("threads", [1, 2])
