@@ -1,10 +1,14 @@
 """Attention of whole prefixes on our own kernels: the same as PyTorch's, for any size and any processor."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from voxswap_server.nn.native import prefix
 from voxswap_server.nn.native.compiler import Processor, processor
 from voxswap_server.nn.native.prefix import PrefixAttention
 from voxswap_server.nn.native.team import Team
@@ -93,3 +97,14 @@ def test_scores_of_thousands_do_not_overflow():
 def test_code_is_made_once_a_shape():
     one, other = (PrefixAttention(Team(1), 32, torch.float32, processor()) for _ in range(2))
     assert one._entry == other._entry
+
+
+def test_its_code_stays_when_nobody_else_keeps_it():
+    """As where two threads load voices at once: each has the code made, and only one of the two is remembered."""
+    row = row_of(9, 9, heads=2, head_dim=32, kept=torch.float32)
+    attention, qkv = PrefixAttention(Team(1), 32, torch.float32), queries(row)
+    expected, code = heard(attention, row, qkv), weakref.ref(prefix._code(attention._shape).engine)
+    prefix._code.cache_clear()
+    gc.collect()
+    assert code() is not None
+    assert torch.equal(heard(attention, row, qkv), expected)
