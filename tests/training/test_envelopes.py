@@ -3,8 +3,8 @@
 import torch
 
 from voxswap_training.channels import BANDS, PER_FRAME, SPOKEN_CHANNELS
-from voxswap_training.envelopes import CEPSTRA, EnvelopeJudge, cosines, in_steps
-from voxswap_training.mel_frames import MelFrames
+from voxswap_training.envelopes import CEPSTRA, EnvelopeJudge, cosines, from_steps, in_steps
+from voxswap_training.mel_frames import MelFrames, pitch_of
 from voxswap_training.sound import RATE_HZ
 from voxswap_training.waveform import Adversary
 
@@ -24,6 +24,11 @@ def test_steps_are_the_spectra_in_time() -> None:
     wanted = (log - log.mean()) / log.std()
     assert loud.float().mean() > 0.9
     torch.testing.assert_close(scaled[loud], wanted[loud], atol=0.1, rtol=0.1)
+
+
+def test_frames_are_put_together_again() -> None:
+    spoken = torch.randn(2, SPOKEN_CHANNELS, FRAMES)
+    assert torch.equal(from_steps(in_steps(spoken), pitch_of(spoken)), spoken)
 
 
 def test_cepstra_keep_the_course_and_lose_the_stripes() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from tests.training.test_export import SOVITS_SHAPE
 from voxswap_training.channels import CHANNELS, PHASES_PER_FRAME
-from voxswap_training.mel_frames import MelFrames, pitch_of
+from voxswap_training.mel_frames import MelFrames, pitch_of, with_pitch
 from voxswap_training.oscillator import Misses
 from voxswap_training.pack import Lines
 from voxswap_training.phases import Phases
@@ -17,7 +17,7 @@ from voxswap_training.sound import RATE_HZ, Sound, resampled_counts
 from voxswap_training.source import phases_of, spoken_of
 from voxswap_training.stretches import EDGE_FRAMES, SaidStretches, TrueStretches
 from voxswap_training.train_acoustic import Acoustic
-from voxswap_training.utterances import FRAME_SAMPLES, Utterances
+from voxswap_training.utterances import FRAME_SAMPLES, Batch, Utterances
 
 CPU = torch.device("cpu")
 FRAMES = 6
@@ -70,6 +70,9 @@ class Numbering(Acoustic):
         z = torch.arange(frames).expand(B, SOVITS_SHAPE.inter_channels, frames) + 100.0
         speaker = batch.phones[:, :1, None].expand(B, SOVITS_SHAPE.gin_channels, 1).float()
         return z, torch.ones(B, 1, frames), speaker
+
+    def in_time(self, spoken: torch.Tensor, mask: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return with_pitch(spoken, batch.pitch)
 
 
 class Halving(Misses):

@@ -97,6 +97,20 @@ def test_only_real_frames_count_as_distance(held_out: Lines, sound: Sound, pitch
     assert distances(higher) == pytest.approx([0, 0, 2])
 
 
+def test_what_comes_late_is_put_where_it_sounds(held_out: Lines, sound: Sound, pitch: Pitch) -> None:
+    acoustic = Acoustic(SOVITS_SHAPE, CODEBOOK)
+    batch = Utterances(held_out, sound, pitch, CPU, dev=False, seed=0).batch(np.array([0]))
+    samples = torch.zeros_like(batch.samples)
+    samples[:, 5 * 640 : 8 * 640] = batch.samples[:, 5 * 640 : 8 * 640]
+    batch = replace(batch, samples=samples)
+    true = acoustic.mel(batch.samples, batch.pitch)
+    late = true.roll(1, 2)
+    mask = torch.ones(1, 1, true.shape[2])
+    found = acoustic.in_time(late, mask, batch)
+    assert torch.equal(found[:, [0, -1]], true[:, [0, -1]]), "the pitch is the true one"
+    assert (found - true).abs().mean() < 0.1 * (late - true).abs().mean()
+
+
 def test_the_acoustic_half_learns_and_goes_on(held_out: Lines, sound: Sound, pitch: Pitch, tmp_path: Path) -> None:
     first = train_acoustic(held_out, sound, pitch, tmp_path, FEW)
     before = [p.detach().clone() for p in first.acoustic.decoder.enc_p.parameters()]

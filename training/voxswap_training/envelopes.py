@@ -32,6 +32,12 @@ def in_steps(spoken: Tensor) -> Tensor:
     return spectra.permute(0, 2, 3, 1).flatten(2)
 
 
+def from_steps(steps: Tensor, pitch: Tensor) -> Tensor:
+    """What `in_steps` took apart, and (B, PER_FRAME, T) of `Pitch`."""
+    spectra = steps.unflatten(2, (-1, PER_FRAME)).permute(0, 3, 1, 2).flatten(1, 2)
+    return torch.cat([pitch[:, :1], spectra, pitch[:, 1:]], 1)
+
+
 class EnvelopeJudge(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """What the generator learns from: stretches of frames, and the sound that they stand for.
 
-True frames are measured on the sound; said ones are what the acoustic half makes of tokens, phones and a reference,
-at the true pitch: spoken at a guessed one, no sound would match the truth. Their phase is the true one too, but as far
+True frames are measured on the sound; said ones are what the acoustic half makes of tokens, phones and a reference, at
+the true pitch and the true time: otherwise no sound would match the truth. Their phase is the true one too, but as far
 off as one that the couplings make. Knows nothing of losses.
 """
 
@@ -107,8 +107,8 @@ class SaidStretches:
         for places in np.array_split(np.argsort(self._said.counts.numpy()), -(-len(self._rows) // _SAID_AT_ONCE)):
             batch = utterances.batch(self._rows[places])
             with torch.no_grad(), autocast(self._device):
-                z, _, speaker = acoustic(batch, corrupted_share=corrupted_share)
-            said = with_pitch(spoken_of(z), batch.pitch.to(z.dtype)).half().cpu()
+                z, mask, speaker = acoustic(batch, corrupted_share=corrupted_share)
+            said = acoustic.in_time(spoken_of(z).float(), mask, batch).half().cpu()
             self._speakers[places] = speaker.float().cpu()
             for place, row in zip(places, said, strict=True):
                 count, end = self._said.counts[place], self._said.ends[place]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from voxswap_training.channels import PER_FRAME
-from voxswap_training.envelopes import EnvelopeJudge, cosines, in_steps
+from voxswap_training.envelopes import EnvelopeJudge, cosines, from_steps, in_steps
 from voxswap_training.loop import Budget, Progress, adamw, autocast, descend, set_rate
 from voxswap_training.mel_frames import MelFrames, pitch_of
 from voxswap_training.pack import Lines
@@ -107,6 +107,14 @@ class Acoustic(nn.Module):
             dropout=dropout,
         )
         return z, mask, speaker
+
+    @torch.no_grad()
+    def in_time(self, spoken: Tensor, mask: Tensor, batch: Batch) -> Tensor:
+        """What is said, (B, SPOKEN_CHANNELS, T), at the pitch and the time of the sound that it stands for."""
+        mask = mask.repeat_interleave(PER_FRAME, 2)
+        steps = in_steps(spoken)
+        true = self.cosines @ (in_steps(self.mel(batch.samples, batch.pitch)) * mask)
+        return from_steps(warped(steps, shifts(true, self.cosines @ steps * mask)), batch.pitch)
 
     def compared(self, z: Tensor, mask: Tensor, batch: Batch) -> Said:
         """Real frames beside the true ones; from a forward pass."""
