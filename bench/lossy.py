@@ -7,13 +7,14 @@ nothing of how speech is judged.
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice, product
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,29 +57,45 @@ def gates(pairs: Sequence[Pair], voices: Sequence[str]) -> list[Gate]:
     ]
 
 
-def compare(exact: BuiltIn, lossy: BuiltIn, judges: Judges, sentences: Sequence[str], seeds: int) -> Iterator[Pair]:
-    """Every sentence in every voice with every seed; each in all voices before the next."""
+def compare(
+    exact: BuiltIn, lossy: BuiltIn, judges: Judges, sentences: Sequence[str], *, begin: int = 0
+) -> Iterator[Pair]:
+    """Every sentence in every voice, each in all voices before the next; the first `begin` pairs are left out."""
     clips = [judges.speakers(read_clip(clip)) for clip, _ in exact.voices.values()]
     references = {voice: exact.voice(voice) for voice in exact.voices}
     ways = (exact, lossy)
-    for number, text in enumerate([*sentences] * seeds):
-        for voice, reference in references.items():
-            tokens = exact.tokens(text, reference, number)
-            best = [way.best(text, reference, tokens) for way in ways]
-            verdicts = [judges.verdict(voice, text, way.speak(text, reference, number), clips) for way in ways]
-            yield Pair(verdicts[0], verdicts[1], len(best[0]), sum(a == b for a, b in zip(*best, strict=True)))
+    for (number, text), (voice, reference) in islice(product(enumerate(sentences), references.items()), begin, None):
+        tokens = exact.tokens(text, reference, number)
+        best = [way.best(text, reference, tokens) for way in ways]
+        verdicts = [judges.verdict(voice, text, way.speak(text, reference, number), clips) for way in ways]
+        yield Pair(verdicts[0], verdicts[1], len(best[0]), sum(a == b for a, b in zip(*best, strict=True)))
 
 
-def within(minutes: float, pairs: Iterator[Pair], log: TextIO | None, voices: int) -> Iterator[Pair]:
-    """Pairs until the time is up and the last sentence was said in all voices; each is written down as it comes."""
+def logged(path: Path) -> list[Pair]:
+    """Pairs of an earlier run; a last line that was cut off is no pair, and is taken away."""
+    whole, _, _ = path.read_text("utf-8").rpartition("\n") if path.exists() else ("", "", "")
+    path.write_text(whole + "\n" if whole else "", "utf-8")
+    return [_pair(**json.loads(line)) for line in whole.splitlines()]
+
+
+def noted(path: Path, pairs: Iterator[Pair], minutes: float) -> Iterator[Pair]:
+    """Each is written down as it comes; after so many minutes no other is waited for."""
     until_s = time.monotonic() + 60 * minutes
-    for number, pair in enumerate(pairs, 1):
-        if log is not None:
+    with path.open("a", encoding="utf-8") as log:
+        for pair in pairs:
             log.write(json.dumps(asdict(pair)) + "\n")
             log.flush()
-        yield pair
-        if number % voices == 0 and time.monotonic() >= until_s:
-            return
+            yield pair
+            if time.monotonic() >= until_s:
+                return
+
+
+def _pair(exact: dict[str, Any], lossy: dict[str, Any], **counts: int) -> Pair:
+    verdicts = [
+        Verdict(**{name: tuple(value) if isinstance(value, list) else value for name, value in one.items()})
+        for one in (exact, lossy)
+    ]
+    return Pair(*verdicts, **counts)
 
 
 def _own(verdict: Verdict, voices: Sequence[str]) -> float:
@@ -107,8 +124,10 @@ def _arguments(paths: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--sentences", type=Path, default=_SENTENCES, help="one a line")
     parser.add_argument("--count", type=int, default=10_000, help="take only the first so many")
     parser.add_argument("--seeds", type=int, default=1, help="how often each is said (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=1e9, help="begin no sentence after so many")
-    parser.add_argument("--json", type=Path, help="file for every pair of verdicts, one a line, as they come")
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no utterance after so many")
+    parser.add_argument(
+        "--log", type=Path, help="pairs of verdicts, one a line, are appended; those that are in it are not made again"
+    )
     return parser.parse_args()
 
 
@@ -119,9 +138,11 @@ def main() -> None:
     sentences = [line for line in options.sentences.read_text("utf-8").splitlines() if line][: options.count]
     exact = BuiltIn(options.folder, t2s_of=partial(NativeT2S.from_tensors, team=Team(1)))
     lossy = BuiltIn(options.folder, *paths[options.path])
-    with options.json.open("w", encoding="utf-8") if options.json else nullcontext() as log:
-        every = compare(exact, lossy, Judges(), sentences, options.seeds)
-        pairs = list(within(options.minutes, every, log, len(exact.voices)))
+    with tempfile.TemporaryDirectory() as folder:
+        log: Path = options.log or Path(folder) / "pairs.jsonl"
+        pairs = logged(log)
+        more = compare(exact, lossy, Judges(), [*sentences] * options.seeds, begin=len(pairs))
+        pairs += noted(log, more, options.minutes)
     found = gates(pairs, list(exact.voices))
     said = len({pair.exact.text for pair in pairs})
     print(f"{options.path}: {len(pairs)} utterances, {said} sentences, voices {', '.join(exact.voices)}")
