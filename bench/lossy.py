@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice, product
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from bench.built_in_speech import BuiltIn, LoadDecoder, LoadT2S
@@ -40,6 +41,9 @@ class Pair:
     """Of the exact tokens, and the end behind them."""
     agreed: int
     """Where both like the same token best, all before it being equal."""
+
+
+_PAIRS: Final = TypeAdapter(Pair)
 
 
 def gates(pairs: Sequence[Pair], voices: Sequence[str]) -> list[Gate]:
@@ -75,7 +79,7 @@ def logged(path: Path) -> list[Pair]:
     """Pairs of an earlier run; a last line that was cut off is no pair, and is taken away."""
     whole, _, _ = path.read_text("utf-8").rpartition("\n") if path.exists() else ("", "", "")
     path.write_text(whole + "\n" if whole else "", "utf-8")
-    return [_pair(**json.loads(line)) for line in whole.splitlines()]
+    return [_PAIRS.validate_json(line) for line in whole.splitlines()]
 
 
 def noted(path: Path, pairs: Iterator[Pair], minutes: float) -> Iterator[Pair]:
@@ -88,14 +92,6 @@ def noted(path: Path, pairs: Iterator[Pair], minutes: float) -> Iterator[Pair]:
             yield pair
             if time.monotonic() >= until_s:
                 return
-
-
-def _pair(exact: dict[str, Any], lossy: dict[str, Any], **counts: int) -> Pair:
-    verdicts = [
-        Verdict(**{name: tuple(value) if isinstance(value, list) else value for name, value in one.items()})
-        for one in (exact, lossy)
-    ]
-    return Pair(*verdicts, **counts)
 
 
 def _own(verdict: Verdict, voices: Sequence[str]) -> float:
