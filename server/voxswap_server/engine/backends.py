@@ -21,8 +21,8 @@ class EngineConfig:
     rounded_bytes: int = 4 * 2**30
     """Of rounded weights that are kept in the store, so that a load reads them; 0: they are rounded at every load."""
     bf16_voices: tuple[str, ...] = ()
-    """Voices of v1 to v2ProPlus that make their waveform in bfloat16: half the memory for it, decoded a tenth to a fifth
-    faster on processors with instructions for it, a little less exact."""
+    """Voices of v1 to v2ProPlus that make their waveform in bfloat16: half the memory for it, decoded a tenth to a
+    fifth faster on processors with instructions for it, a little less exact."""
 
     def precision_of(self, voice_id: str) -> Precision:
         return "int8" if voice_id in self.int8_voices else "exact"
