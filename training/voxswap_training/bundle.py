@@ -19,7 +19,7 @@ from voxswap_training.train_content import Listener, content_projection
 from voxswap_training.train_t2s import load
 from voxswap_training.voices import DESCRIPTIONS, TRANSCRIPTS, read_prompts
 
-_SAMPLING: Final = {"top_k": 5, "top_p": 1.0, "temperature": 0.7, "repetition_penalty": 1.0}
+_SAMPLING: Final = {"top_k": 5, "top_p": 1.0, "temperature": 0.5, "repetition_penalty": 1.0}
 """The codes of a steady sound repeat, so repetition must cost nothing."""
 _LICENCE: Final = "Apache-2.0"
 _CONSENT: Final = "No recording of a person was used: the voices were learnt from the synthetic voices of Kokoro-82M."
