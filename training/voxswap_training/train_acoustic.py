@@ -67,6 +67,8 @@ class AcousticSettings:
     pitch_weight: float = 0.1
     judge_rate: float = 5e-4
     judge_width: int = 16
+    judged_from: float = 0.3
+    """Share of the budget after which timing is forgiven and the judge joins: before, nothing is alike."""
     passing_weight: float = 0.5
     matching_weight: float = 1.0
     report_every: int = 100
@@ -116,8 +118,8 @@ class Acoustic(nn.Module):
         true = self.cosines @ (in_steps(self.mel(batch.samples, batch.pitch)) * mask)
         return from_steps(warped(steps, shifts(true, self.cosines @ steps * mask)), batch.pitch)
 
-    def compared(self, z: Tensor, mask: Tensor, batch: Batch) -> Said:
-        """Real frames beside the true ones; from a forward pass."""
+    def compared(self, z: Tensor, mask: Tensor, batch: Batch, *, forgiving: bool = True) -> Said:
+        """Real frames beside the true ones, or beside their like in the truth; from a forward pass."""
         mask = mask.repeat_interleave(PER_FRAME, 2)
         with torch.no_grad():
             true = self.mel(batch.samples, batch.pitch)
@@ -125,7 +127,8 @@ class Acoustic(nn.Module):
         spoken = spoken_of(z).float()
         said = in_steps(spoken) * mask
         cepstra, true_cepstra = self.cosines @ said, self.cosines @ steps
-        apart = (said - warped(steps, shifts(cepstra.detach(), true_cepstra))) * mask
+        nearest = warped(steps, shifts(cepstra.detach(), true_cepstra)) if forgiving else steps
+        apart = (said - nearest) * mask
         pitch = (pitch_of(spoken) - pitch_of(true)) * mask[:, :, ::PER_FRAME]
         distances = Distances(
             spectra=apart.abs().mean(1).sum() / mask.sum(),
@@ -180,20 +183,26 @@ class AcousticTrainer:
     def _said(self, batch: Batch, *, dropout: float = 0.0, corrupted_share: float = 0.0) -> Said:
         with autocast(self._device):
             z, mask, _ = self.acoustic(batch, dropout=dropout, corrupted_share=corrupted_share)
-        return self.acoustic.compared(z, mask, batch)
+        return self.acoustic.compared(z, mask, batch, forgiving=self._judged)
 
     def _step(self, rate: float) -> dict[str, Tensor]:
         settings, batch = self._settings, next(self._train)
         set_rate(self._optimiser, settings.rate * rate)
-        self._adversary.set_rate(rate)
         said = self._said(batch, dropout=settings.dropout, corrupted_share=settings.corrupted_share)
-        found = said.distances
-        loss = 10 * (found.spectra + settings.envelope_weight * found.envelope + settings.pitch_weight * found.pitch)
-        part = self._judged_part(int(2 * PER_FRAME * batch.token_counts.min()))
-        judged = self._adversary.judge(said.envelopes[..., part], said.true_envelopes[..., part])
-        loss = loss + settings.passing_weight * judged["passing"] + settings.matching_weight * judged["matching"]
+        near = said.distances
+        loss = 10 * (near.spectra + settings.envelope_weight * near.envelope + settings.pitch_weight * near.pitch)
+        found = near._asdict()
+        if self._judged:
+            self._adversary.set_rate(rate)
+            part = self._judged_part(int(2 * PER_FRAME * batch.token_counts.min()))
+            found |= self._adversary.judge(said.envelopes[..., part], said.true_envelopes[..., part])
+            loss = loss + settings.passing_weight * found["passing"] + settings.matching_weight * found["matching"]
         descend(self._optimiser, self.acoustic, loss, longest=CLIP)
-        return {name: value.detach() for name, value in (found._asdict() | judged).items()}
+        return {name: value.detach() for name, value in found.items()}
+
+    @property
+    def _judged(self) -> bool:
+        return self._progress.share >= self._settings.judged_from
 
     def _judged_part(self, whole: int) -> slice:
         first = int(torch.randint(max(1, whole - _JUDGED_STEPS + 1), ()))
