@@ -110,7 +110,7 @@ async def test_the_same_bytes_with_every_layer_and_with_none(store: Path, tmp_pa
 
 async def test_many_who_bring_one_clip_at_once_have_it_encoded_once(store: Path, made: Counter[str]) -> None:
     requests = [cloning("coral") for _ in range(4)]
-    async with engine_over(store, admission={"max_running": 4}) as (engine, registry):
+    async with engine_over(store, admission={"max_running": 4}, scheduling={"batching": False}) as (engine, registry):
         answers = await asyncio.gather(*(hear(engine.synthesizer, request) for request in requests))
         assert lookups(registry, "prompts") == {"miss": 1, "hit": 3}
     assert made == {"content": 1, "spectrum": 1, "speaker_vector": 1, "conditioning": 1, "decoded": 1}
@@ -126,7 +126,7 @@ async def test_the_first_one_may_leave_and_the_others_are_served(store: Path, mo
         assert gate.wait(30)
         return features(*arguments)
 
-    async with engine_over(store, admission={"max_running": 3}) as (engine, _):
+    async with engine_over(store, admission={"max_running": 3}, scheduling={"batching": False}) as (engine, _):
         monkeypatch.setattr(ContentEncoder, "features", held_up)
         first = asyncio.ensure_future(hear(engine.synthesizer, cloning("amber")))
         await begun.wait()
