@@ -2,6 +2,7 @@
 at several resolutions (UnivNet, Jang et al. 2021), both small. Thrown away after training.
 """
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import torch
@@ -14,6 +15,15 @@ from voxswap_training.signal import spectrum
 _SLOPE = 0.1
 Judged = tuple[Tensor, list[Tensor]]
 """Scores, and the activations on the way."""
+
+
+def judged(convs: Iterable[nn.Module], last: nn.Module, x: Tensor) -> Judged:
+    """What a judge of convolutions, and a last one that scores, says of (B, C, ...)."""
+    seen: list[Tensor] = []
+    for conv in convs:
+        x = F.leaky_relu(conv(x), _SLOPE)
+        seen.append(x)
+    return last(x), seen
 
 
 class _Period(nn.Module):
@@ -30,11 +40,7 @@ class _Period(nn.Module):
         """(B, n)."""
         samples = F.pad(samples[:, None], (0, -samples.shape[1] % self.period), mode="reflect")
         x = samples.view(len(samples), 1, -1, self.period)
-        seen = []
-        for conv in self.convs:
-            x = F.leaky_relu(conv(x), _SLOPE)
-            seen.append(x)
-        return self.last(x), seen
+        return judged(self.convs, self.last, x)
 
 
 class _Resolution(nn.Module):
@@ -55,11 +61,7 @@ class _Resolution(nn.Module):
         """(B, n)."""
         with torch.autocast(samples.device.type, enabled=False):
             x = spectrum(samples.float(), self.fft, self.fft // 4, self.fft, self.window).log()[:, None] * 0.3
-        seen = []
-        for conv in self.convs:
-            x = F.leaky_relu(conv(x), _SLOPE)
-            seen.append(x)
-        return self.last(x), seen
+        return judged(self.convs, self.last, x)
 
 
 class Discriminators(nn.Module):

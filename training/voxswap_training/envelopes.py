@@ -11,14 +11,12 @@ import numpy as np
 import scipy.fft
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from voxswap_training.channels import BANDS, PER_FRAME
-from voxswap_training.discriminators import Judged
+from voxswap_training.discriminators import Judged, judged
 
 CEPSTRA: Final = 20
 """Copies of true frames that are told so many coefficients alone lose no words (docs/BUILTIN_VOICES.md)."""
-_SLOPE: Final = 0.1
 
 
 def cosines() -> Tensor:
@@ -50,8 +48,4 @@ class EnvelopeJudge(nn.Module):
 
     def forward(self, envelopes: Tensor) -> list[Judged]:
         """(B, BANDS, N)."""
-        x, seen = envelopes[:, None], []
-        for conv in self.convs:
-            x = F.leaky_relu(conv(x), _SLOPE)
-            seen.append(x)
-        return [(self.last(x), seen)]
+        return [judged(self.convs, self.last, envelopes[:, None])]

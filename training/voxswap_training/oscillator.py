@@ -45,8 +45,7 @@ def wanted_phases(pitch: Tensor, seeds: Tensor, *, reach: int) -> Tensor:
     window = (window / window.square().sum().sqrt()).view(1, 1, -1)
     parts = [F.conv1d(part[:, None], window, padding=reach)[:, 0] for part in (still.real, still.imag)]
     kept = torch.complex(*parts)
-    phase = (kept / kept.abs().clamp_min(_SURE))[..., None] * turned(cycles)
-    return torch.cat([phase.real, phase.imag], -1).transpose(1, 2).float()
+    return _told((kept / kept.abs().clamp_min(_SURE))[..., None] * turned(cycles)).float()
 
 
 def cycles_of(pitch: Tensor) -> Tensor:
@@ -111,10 +110,14 @@ class Misses:
 
 def missed(phases: Tensor, misses: Tensor) -> Tensor:
     """(B, PHASES, T) as far off as `misses` of (B, T, PHASES_PER_FRAME) are."""
-    turning = _turning(phases) * misses.to(phases.device)
-    return torch.cat([turning.real, turning.imag], -1).transpose(1, 2)
+    return _told(_turning(phases) * misses.to(phases.device))
 
 
 def _turning(phases: Tensor) -> Tensor:
     """(B, PHASES, T) -> (B, T, PHASES_PER_FRAME), complex."""
     return torch.complex(*phases.transpose(1, 2).chunk(2, -1))
+
+
+def _told(turning: Tensor) -> Tensor:
+    """(B, T, PHASES_PER_FRAME), complex -> (B, PHASES, T)."""
+    return torch.cat([turning.real, turning.imag], -1).transpose(1, 2)
