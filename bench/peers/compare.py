@@ -16,12 +16,10 @@ from bench.peers.process import Peer
 from bench.peers.rivals import Rival
 from voxswap_server.bench.page_cache import read_afresh
 from voxswap_server.bench.report import Reference, Row
-from voxswap_server.bench.timing import Ratio, Sample, Series, interleaved, ratio
+from voxswap_server.bench.timing import SHORT_ROUNDS, Ratio, Sample, Series, interleaved, ratio
 
 T2S_TOKENS: Final = 60
 DECODED_TOKENS: Final = 75
-_SHORT: Final = 4
-"""Rounds of what takes less than a second, for each one that is asked for."""
 TITLES: Final = {
     "t2s": f"T2S: prefill and {T2S_TOKENS} tokens a row",
     "decoder": f"Decoder: {DECODED_TOKENS} tokens, {DECODED_TOKENS // TOKENS_PER_S} s",
@@ -93,7 +91,7 @@ def measure(
     yield from _compared("first audio", "", own, modes, rounds)
     read_afresh(files)
     own = {kind: side.switch for kind, side in exact.items()}
-    yield from _compared("swap", "", own, {name: _asked(peer, "switch")}, _SHORT * rounds)
+    yield from _compared("swap", "", own, {name: _asked(peer, "switch")}, SHORT_ROUNDS * rounds)
 
 
 def _asked(peer: Peer, work: str, **given: Any) -> Callable[[], Took]:

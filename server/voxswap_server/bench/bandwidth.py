@@ -14,7 +14,7 @@ from voxswap_server.bench.memory_speed import reading
 from voxswap_server.bench.options import Options
 from voxswap_server.bench.report import Reference, Row
 from voxswap_server.bench.t2s import CONTEXT_TOKENS, step, step_bytes
-from voxswap_server.bench.timing import Sample, interleaved, timed
+from voxswap_server.bench.timing import SHORT_ROUNDS, Sample, interleaved, timed
 from voxswap_server.bench.voices import Workbench, t2s_half
 from voxswap_server.engine.device import usable_cores
 from voxswap_server.nn.native.team import Team
@@ -28,10 +28,6 @@ TITLE: Final = "Bandwidth: a step of one row in fp32, beside reading its weights
 _THREADS: Final = 2
 
 
-_SHORT: Final = 4
-"""Rounds for each one that is asked for: among many, a moment's disturbance says little."""
-
-
 @torch.inference_mode()
 def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     """The ratio is the share of the bandwidth: both were measured in the same rounds."""
@@ -43,7 +39,7 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     size_bytes, kept_bytes = step_bytes(net), _kept_bytes(net.config)
     with _torch_threads(threads):
         work: Mapping[str, Sample] = {"read": reading(size_bytes, team), "step": timed(step(net, 1))}
-        found = interleaved(work, _SHORT * options.rounds)
+        found = interleaved(work, SHORT_ROUNDS * options.rounds)
     read, steps = (found[name].map(lambda s: 1e3 * s) for name in ("read", "step"))
     what = f"step of one row, {threads} thread{'s' if threads > 1 else ''}"
     weights = Reference("reading its weights once", read)

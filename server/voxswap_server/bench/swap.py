@@ -17,7 +17,7 @@ from voxswap_server.bench.memory_speed import copying
 from voxswap_server.bench.options import Options
 from voxswap_server.bench.page_cache import read_afresh
 from voxswap_server.bench.report import Reference, Row
-from voxswap_server.bench.timing import Clock, Sample, interleaved, timed
+from voxswap_server.bench.timing import SHORT_ROUNDS, Clock, Sample, interleaved, timed
 from voxswap_server.bench.voices import IDS, Workbench
 from voxswap_store.blocks import Blocks
 from voxswap_store.catalogue import Catalogue
@@ -27,8 +27,6 @@ from voxswap_store.weights import load_weights
 TITLE: Final = "Swapping voices"
 _LEASES: Final = 50
 _VOICE: Final = IDS[0]
-_SHORT: Final = 4
-"""Rounds of what is short for each one that is asked for."""
 
 
 class Swaps:
@@ -88,7 +86,7 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
         long["pickle"] = timed(lambda: _unpickled(checkpoint), clock=options.clock)
         often, seldom = (
             {name: series.map(lambda s: 1e3 * s) for name, series in interleaved(work, rounds).items()}
-            for work, rounds in ((short, _SHORT * options.rounds), (long, options.rounds))
+            for work, rounds in ((short, SHORT_ROUNDS * options.rounds), (long, options.rounds))
         )
     copies = f"memcpy of its files' {size_bytes / 1e6:.0f} MB"
     beside = Reference(copies, often["copy"])

@@ -17,6 +17,8 @@ Clock = Callable[[], float]
 Better = Literal["lower", "higher"]
 
 
+SHORT_ROUNDS: Final = 4
+"""Of what takes less than a second, for each one that is asked for: among many, a disturbance says little."""
 MANY_ROUNDS: Final = 12
 """From here on the middle half of them tells how far they lie apart."""
 
