@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from voxswap_server.audio.pcm import Samples
 
 STEP_S: Final = 0.01
+"""Loudness is told of steps of this length."""
 _BELOW_DB: Final = 35.0
 """So far below the loud steps a step is quiet."""
 _FLOOR_DB: Final = -60.0
@@ -29,13 +30,12 @@ class Loudness:
     def push(self, samples: Samples) -> None:
         """Takes the next piece (n,)."""
         samples = np.concatenate((self._rest, samples))
-        whole = samples.size // self.step_samples * self.step_samples
-        self._rest = samples[whole:]
-        self._levels_db.append(_levels_db(samples[:whole].reshape(-1, self.step_samples)))
+        self._rest = samples[samples.size // self.step_samples * self.step_samples :]
+        self._levels_db.append(_levels_db(samples, self.step_samples))
 
     def quiet(self) -> NDArray[np.bool_]:
         """(steps,) of all that was pushed, the last step begun included: whether nothing is heard for a while."""
-        last = [_levels_db(self._rest[None])] if self._rest.size else []
+        last = [_levels_db(self._rest, self._rest.size)] if self._rest.size else []
         levels_db = np.concatenate([*self._levels_db, *last, np.zeros(0)])
         if not levels_db.size:
             return np.zeros(0, bool)
@@ -51,9 +51,15 @@ class Loudness:
         return quiet
 
 
-def _levels_db(steps: Samples) -> NDArray[np.float64]:
-    """(steps, samples) -> (steps,) dB of full scale."""
-    return np.asarray(10 * np.log10(np.square(steps, dtype=np.float64).mean(axis=1) + 1e-12))
+def mean_squares(samples: Samples, step_samples: int) -> NDArray[np.float64]:
+    """(n,) -> (steps,) of the whole steps in it; what is left over is not looked at."""
+    steps = samples[: samples.size // step_samples * step_samples].reshape(-1, step_samples)
+    return np.asarray(np.square(steps, dtype=np.float64).mean(axis=1))
+
+
+def _levels_db(samples: Samples, step_samples: int) -> NDArray[np.float64]:
+    """(n,) -> (steps,) dB of full scale."""
+    return np.asarray(10 * np.log10(mean_squares(samples, step_samples) + 1e-12))
 
 
 def _runs(flags: NDArray[np.bool_]) -> NDArray[np.int64]:

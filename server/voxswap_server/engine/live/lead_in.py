@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
+from voxswap_server.audio.loudness import STEP_S, mean_squares
 from voxswap_server.engine.job import Samples
 
-STEP_S: Final = 0.01
 QUIET_DB: Final = -50.0
 """Of full scale; what is no louder is quiet."""
 LONGEST_S: Final = 1.0
@@ -35,8 +35,7 @@ class LeadIn:
         if self._held is None:
             return samples
         held = self._held = np.concatenate((self._held, samples))
-        steps = held[: held.size // self._step_samples * self._step_samples].reshape(-1, self._step_samples)
-        loud = np.flatnonzero(np.square(steps, dtype=np.float64).mean(axis=1) > 10 ** (QUIET_DB / 10))
+        loud = np.flatnonzero(mean_squares(held, self._step_samples) > 10 ** (QUIET_DB / 10))
         quiet_samples = int(loud[0]) * self._step_samples if loud.size else held.size
         if quiet_samples > self._longest_samples:
             return self.flush()
