@@ -242,8 +242,5 @@ class Job:
     """What its calls took, its share of those that others rode along in."""
     timeline: Timeline = field(default_factory=Timeline)
     """When it was in which stage."""
-    playback: Playback = field(init=False)
+    playback: Playback = field(default_factory=Playback)
     """Of what left the device."""
-
-    def __post_init__(self) -> None:
-        self.playback = Playback(self.accepted_s)

@@ -6,8 +6,9 @@ Knows nothing of codecs, of voices or of who listens.
 from dataclasses import dataclass
 from typing import Protocol
 
-from voxswap_server.domain import AudioChunk
+from voxswap_server.domain import AudioChunk, SynthesisDone
 from voxswap_server.engine.output import Encoded
+from voxswap_server.engine.playback import Playback
 from voxswap_server.logs import current_trace_id
 from voxswap_server.tracing import NO_TRACING, Tracing
 
@@ -54,3 +55,36 @@ class Sent:
         self.metrics.audio(encoded.samples / rate_hz)
         self.chunks += 1
         return AudioChunk(encoded.data, start, encoded.samples, self.chunks - 1)
+
+    def done(
+        self,
+        playback: Playback,
+        *,
+        made_s: float,
+        took_s: float,
+        utterances: int,
+        semantic_tokens: int,
+        queue_s: float = 0.0,
+        retried: int = 0,
+    ) -> SynthesisDone:
+        """What is told of it once all was sent.
+
+        Args:
+            playback: by its listener.
+            made_s: the audio that was made for it, heard or not.
+            took_s: to make that.
+            utterances: that were spoken.
+            semantic_tokens: of them.
+            queue_s: how long it waited for its turn.
+            retried: utterances that were spoken twice.
+        """
+        return SynthesisDone(
+            samples=self.samples,
+            ttfa_ms=(self.ttfa_s or 0.0) * 1e3,
+            rtf=took_s / made_s if made_s else 0.0,
+            underrun_ms=playback.underrun_s * 1e3,
+            queue_ms=queue_s * 1e3,
+            utterances=utterances,
+            semantic_tokens=semantic_tokens,
+            retried_utterances=retried,
+        )

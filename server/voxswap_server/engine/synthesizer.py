@@ -31,7 +31,6 @@ from voxswap_server.engine.job import Outbox, Samples, UtteranceAligned, Utteran
 from voxswap_server.engine.networks import Networks
 from voxswap_server.engine.output import OutputStream
 from voxswap_server.engine.parameters import Parameters, resolve
-from voxswap_server.engine.playback import Playback
 from voxswap_server.engine.prompts import Prompts
 from voxswap_server.engine.residency.contract import Lease
 from voxswap_server.engine.residency.manager import ResidencyManager
@@ -110,7 +109,7 @@ class EngineSynthesizer:
             self._on.metrics.queued(queue_s, current_trace_id())
             self._on.tracing.past("queue", accepted_s, accepted_s + queue_s)
             async with self._lease(request) as lease:
-                tally = Tally(Playback(accepted_s), Sent(self._on.metrics, self._on.tracing), demand, queue_s)
+                tally = Tally(accepted_s, Sent(self._on.metrics, self._on.tracing), demand, queue_s)
                 events = self._speak(request, lease, tally)
                 try:
                     async for event in events:
@@ -245,7 +244,7 @@ class EngineSynthesizer:
             routine,
             outbox,
             rate_hz=params.rate_hz,
-            accepted_s=tally.playback.accepted_s,
+            accepted_s=tally.accepted_s,
             deadline_s=request.deadline_s,
             batch=not params.speech.live,
         )

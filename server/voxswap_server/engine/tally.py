@@ -3,7 +3,7 @@
 Knows nothing of how speech is made, nor of clocks: it is given their readings.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from voxswap_server.domain import AudioChunk, SynthesisDone
 from voxswap_server.engine.estimates import Demand
@@ -14,7 +14,8 @@ from voxswap_server.engine.sent import Sent
 
 @dataclass(slots=True)
 class Tally:
-    playback: Playback
+    accepted_s: float
+    """Reading of the clock when it came."""
     sent: Sent
     demand: Demand | None
     """What was expected of it, which is told how far it is; None where nobody knew."""
@@ -27,6 +28,8 @@ class Tally:
     retried: int = 0
     device_s: float = 0.0
     """What its job took of the device."""
+    playback: Playback = field(default_factory=Playback)
+    """Of what was sent."""
 
     def chunk(self, encoded: Encoded, rate_hz: int, now_s: float, *, warm: bool) -> AudioChunk | None:
         """Books what is sent now; None where the codec keeps all of it for its next frame.
@@ -37,7 +40,7 @@ class Tally:
             now_s: reading of the clock.
             warm: nobody had to wait for the voice.
         """
-        chunk = self.sent.book(encoded, rate_hz, now_s, asked_s=self.playback.accepted_s, warm=warm)
+        chunk = self.sent.book(encoded, rate_hz, now_s, asked_s=self.accepted_s, warm=warm)
         if self.demand is not None:
             self.demand.spoken_s = self.sent.samples / rate_hz
         if chunk is not None:
@@ -46,15 +49,12 @@ class Tally:
 
     def done(self, rate_hz: int, now_s: float) -> SynthesisDone:
         """How it went, once all was sent."""
-        audio_s = self.sent.samples / rate_hz
-        took_s = now_s - self.playback.accepted_s - self.queue_s
-        return SynthesisDone(
-            samples=self.sent.samples,
-            ttfa_ms=(self.sent.ttfa_s or 0.0) * 1e3,
-            rtf=took_s / audio_s if audio_s else 0.0,
-            underrun_ms=self.playback.underrun_s * 1e3,
-            queue_ms=self.queue_s * 1e3,
+        return self.sent.done(
+            self.playback,
+            made_s=self.sent.samples / rate_hz,
+            took_s=now_s - self.accepted_s - self.queue_s,
+            queue_s=self.queue_s,
             utterances=self.utterances,
             semantic_tokens=self.semantic_tokens,
-            retried_utterances=self.retried,
+            retried=self.retried,
         )

@@ -4,7 +4,6 @@ import pytest
 
 from voxswap_server.engine.estimates import Demand
 from voxswap_server.engine.output import Encoded
-from voxswap_server.engine.playback import Playback
 from voxswap_server.engine.sent import Sent
 from voxswap_server.engine.tally import Tally
 
@@ -21,7 +20,7 @@ class Numbers:
 
 def tally(demand=None, queue_s=0.5):
     """Of a request that was accepted at 10 s and waited for its turn."""
-    return Tally(Playback(10.0), Sent(Numbers()), demand, queue_s)
+    return Tally(10.0, Sent(Numbers()), demand, queue_s)
 
 
 def test_what_is_sent_late_is_an_underrun_and_what_was_waited_for_is_not_work():

@@ -183,7 +183,7 @@ class Changeover:
     def _wait_or_miss(self, switch: Switch, current: Take, aim: Aim, now_s: float) -> None:
         """The new voice may come in and is not there yet: the present one goes on before the listener runs dry."""
         reserve = current if aim.begin is not None else self._scene.next
-        spare_s = self._scene.listener.lead_s(now_s) - self._margin_s
+        spare_s = self._scene.listener.playback.lead_s(now_s) - self._margin_s
         if spare_s > 0:
             self.wake_s = now_s + spare_s
         elif switch.misses < _PATIENT_MISSES and reserve is not None and reserve.reel.size:

@@ -173,10 +173,13 @@ class LiveStream:
         )
 
     def _done(self) -> SynthesisDone:
-        tally, underrun_s = self._tally, self._stage.listener.underrun_s
-        done = tally.done(underrun_s)
+        tally, playback = self._tally, self._stage.listener.playback
+        done = tally.done(playback)
         self._on.metrics.synthesized(
-            rtf=done.rtf, underrun_s=underrun_s, semantic_tokens=tally.semantic_tokens, trace_id=current_trace_id()
+            rtf=done.rtf,
+            underrun_s=playback.underrun_s,
+            semantic_tokens=tally.semantic_tokens,
+            trace_id=current_trace_id(),
         )
         annotate(utterances=tally.utterances, semantic_tokens=tally.semantic_tokens, switches=self._stage.switches)
         return done
@@ -268,7 +271,8 @@ class LiveStream:
             script = await performer.script(take)
             for notice in script.notices:
                 self._stage.notice(notice)
-            wanted_s = self._on.clock() + max(0.0, self._stage.listener.lead_s(self._on.clock()))
+            now_s = self._on.clock()
+            wanted_s = now_s + max(0.0, self._stage.listener.playback.lead_s(now_s))
             async with performer.speaking(take, script, wanted_s) as items:
                 await self._made(take, performer, items)
         except VoxswapError as error:
@@ -317,7 +321,7 @@ class LiveStream:
     async def _close(self, reader: "asyncio.Task[None] | None") -> None:
         """Ends everything that is under way."""
         if reader is not None:
-            self._metrics.underruns(self._stage.listener.underruns)
+            self._metrics.underruns(self._stage.listener.playback.underruns)
             reader.cancel()
             await asyncio.wait([reader])
         await asyncio.gather(*(hold.close() for hold in self._holds))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from voxswap_server.domain import AudioChunk, SynthesisDone
 from voxswap_server.engine.output import Encoded
+from voxswap_server.engine.playback import Playback
 from voxswap_server.engine.sent import Sent
 
 
@@ -34,18 +35,16 @@ class LiveTally:
         """
         return self.sent.book(encoded, rate_hz, now_s, asked_s=self.asked_s, warm=self.load_ms == 0)
 
-    def done(self, underrun_s: float) -> SynthesisDone:
+    def done(self, playback: Playback) -> SynthesisDone:
         """How it went, once all was sent.
 
         Args:
-            underrun_s: how long the listener waited.
+            playback: by its listener.
         """
-        return SynthesisDone(
-            samples=self.sent.samples,
-            ttfa_ms=(self.sent.ttfa_s or 0.0) * 1e3,
-            rtf=self.took_s / self.made_s if self.made_s else 0.0,
-            underrun_ms=underrun_s * 1e3,
-            queue_ms=0.0,
+        return self.sent.done(
+            playback,
+            made_s=self.made_s,
+            took_s=self.took_s,
             utterances=self.utterances,
             semantic_tokens=self.semantic_tokens,
         )
