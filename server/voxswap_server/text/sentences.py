@@ -10,21 +10,22 @@ from typing import Final
 LONGEST_CHARS: Final = 400
 """Text without an end of sentence is cut here, where a clause or a word ends if one does."""
 
-_CLOSING = "[\"'”’」』）)\\]»]*"
+_CLOSING = "[\"'”’」』）)\\]»]*+"
+# What was taken is never given back ("+" behind a repeat): long runs of marks or blanks would be tried at every length.
 _END = re.compile(
-    f"(?:[.!?…]+{_CLOSING}(?=[^\\S\\n])"  # a full stop inside a number or a name has no blank after it
-    f"|[。！？]+[。！？!?…]*{_CLOSING}(?=[^。！？!?…\"'”’」』）)\\]»])"
-    "|\\n)\\s*(?=\\S)"
+    f"(?:[.!?…]++{_CLOSING}(?=[^\\S\\n])"  # a full stop inside a number or a name has no blank after it
+    f"|[。！？]++[。！？!?…]*+{_CLOSING}(?=[^。！？!?…\"'”’」』）)\\]»])"
+    "|\\n)\\s*+(?=\\S)"
 )
 _NO_END = re.compile(
     "(?:"
     r"(?<!\w)(?:Mr|Mrs|Ms|Dr|Prof|St|Mt|vs|cf|approx|Jr|Sr|No|Fig|e\.g|i\.e)"
     r"|(?<!\w)[A-Z]"  # an initial
-    r"|(?:^|\n)\s*\d+"  # the number of a list
+    r"|(?:^|\n)\s*+\d+"  # the number of a list
     r")\.$"
 )
-_CLAUSE_END = re.compile(r"[,;:，；：、—]\s*(?=\S)")
-_BLANK = re.compile(r"\s+(?=\S)")
+_CLAUSE_END = re.compile(r"[,;:，；：、—]\s*+(?=\S)")
+_BLANK = re.compile(r"\s++(?=\S)")
 _LETTER = re.compile(r"\w")
 
 
@@ -43,13 +44,14 @@ class SentenceCutter:
         """Adds a piece and returns the sentences that are complete with it.
 
         An end of sentence counts once something follows it: until then "3." may become "3.14". What holds no letter
-        and no digit goes with the sentence after it.
+        and no digit goes with the sentence after it, unless it is too long for one.
         """
         self._text += text
-        sentences = []
-        while (end := self._end()) is not None:
-            sentences.append(self._text[:end])
-            self._text = self._text[end:]
+        sentences, start = [], 0
+        while (end := _end(self._text[start : start + LONGEST_CHARS + 1])) is not None:
+            sentences.append(self._text[start : start + end])
+            start += end
+        self._text = self._text[start:]
         return sentences
 
     def flush(self) -> list[str]:
@@ -57,20 +59,24 @@ class SentenceCutter:
         rest, self._text = self._text, ""
         return [rest] if _LETTER.search(rest) else []
 
-    def _end(self) -> int | None:
-        letter = _LETTER.search(self._text)
-        if letter is None:
-            return None
-        for match in _END.finditer(self._text, letter.end()):
-            marks = self._text[: match.end()].rstrip()
-            if not _NO_END.search(marks):
-                return match.end() if match.end() <= LONGEST_CHARS else self._forced()
-        return self._forced() if len(self._text) > LONGEST_CHARS else None
 
-    def _forced(self) -> int:
-        """Of a text that is too long: the last end of a clause, else of a word, else of what is allowed."""
-        for pattern in (_CLAUSE_END, _BLANK):
-            ends = [match.end() for match in pattern.finditer(self._text, 0, LONGEST_CHARS)]
-            if ends and _LETTER.search(self._text[: ends[-1]]):
-                return ends[-1]
-        return LONGEST_CHARS
+def _end(text: str) -> int | None:
+    """Where the first sentence ends; None while that is not known.
+
+    Args:
+        text: as much as a sentence may have and one character more, which tells whether an end is one.
+    """
+    letter = _LETTER.search(text)
+    for match in _END.finditer(text, letter.end()) if letter else ():
+        if not _NO_END.search(text[: match.end()].rstrip()):
+            return match.end()
+    return _forced(text) if len(text) > LONGEST_CHARS else None
+
+
+def _forced(text: str) -> int:
+    """Of a text that is too long: the last end of a clause, else of a word, else of what is allowed."""
+    for pattern in (_CLAUSE_END, _BLANK):
+        ends = [match.end() for match in pattern.finditer(text, 0, LONGEST_CHARS)]
+        if ends and _LETTER.search(text[: ends[-1]]):
+            return ends[-1]
+    return LONGEST_CHARS

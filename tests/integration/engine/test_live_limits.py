@@ -11,7 +11,7 @@ from tests.fixtures.engines import asking, engine_over, hear
 from tests.fixtures.live import LiveEars, hear_live, live_config
 from voxswap_server.audio.resample import StreamResampler
 from voxswap_server.demo.tiny import build_tiny_store
-from voxswap_server.domain import AudioFormat, TimestampKind, Timestamps
+from voxswap_server.domain import AudioFormat, Notice, TimestampKind, Timestamps
 from voxswap_server.domain_live import (
     CancelUtterance,
     LiveMessage,
@@ -42,6 +42,13 @@ async def test_a_client_that_writes_too_much_is_not_read(tiny_store: Path) -> No
         with pytest.raises(asyncio.CancelledError):
             await listening
         assert all(resident.leases == 0 for resident in engine.residency.residents())
+
+
+async def test_a_text_of_marks_alone_is_told_of_and_does_not_stop_the_stream(tiny_store: Path) -> None:
+    async with engine_over(tiny_store, live={"max_waiting_characters": 500}) as (engine, _):
+        heard = await hear_live(engine.live, live_config("amber"), LiveText("🙂" * 3000), LiveText("... " + ONE))
+    assert "INVALID_REQUEST" in {notice.code for notice in heard.of(Notice)}
+    assert heard.done.utterances == 1
 
 
 async def test_a_reader_that_stalls_holds_up_nobody_else(tiny_store: Path) -> None:

@@ -1,7 +1,7 @@
 """Sentences out of a text that is still being written."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxswap_server.text.sentences import LONGEST_CHARS, SentenceCutter
@@ -50,6 +50,12 @@ def test_a_text_without_end_is_cut_at_a_clause_else_at_a_word_else_where_it_must
     assert [len(sentence) for sentence in cut("x" * 1000)] == [LONGEST_CHARS, LONGEST_CHARS, 1000 - 2 * LONGEST_CHARS]
 
 
+def test_marks_without_an_end_do_not_wait_for_a_letter_for_ever() -> None:
+    cutter = SentenceCutter()
+    assert cutter.push("." * (2 * LONGEST_CHARS + 1)) == ["." * LONGEST_CHARS] * 2
+    assert cutter.waiting == "."
+
+
 TEXTS = st.text(st.sampled_from('aB1。！.!?,; \n"”…'), max_size=60)
 
 
@@ -58,10 +64,20 @@ def test_nothing_is_lost_or_changed(pieces: list[str]) -> None:
     cutter = SentenceCutter()
     sentences = [sentence for piece in pieces for sentence in cutter.push(piece)]
     assert "".join(sentences) + cutter.waiting == "".join(pieces)
-    assert all(any(char.isalnum() for char in sentence) for sentence in sentences)
+    assert all(any(char.isalnum() for char in sentence) or len(sentence) == LONGEST_CHARS for sentence in sentences)
 
 
 @given(TEXTS)
 def test_it_does_not_matter_how_a_text_comes(text: str) -> None:
     letters = SentenceCutter()
     assert [sentence for char in text for sentence in letters.push(char)] + letters.flush() == cut(text)
+
+
+LONG = st.sampled_from(("word " * 90, "x" * 399, "." * 399, " " * 399, "\n" * 20, "好" * 398, "ab. ", "好。"))
+
+
+@settings(max_examples=25)
+@given(st.lists(LONG | TEXTS, max_size=6))
+def test_nor_how_a_long_one_comes(pieces: list[str]) -> None:
+    cutter = SentenceCutter()
+    assert [sentence for piece in pieces for sentence in cutter.push(piece)] + cutter.flush() == cut("".join(pieces))

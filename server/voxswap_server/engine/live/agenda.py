@@ -4,9 +4,18 @@ Knows nothing of voices, of takes or of what was said before.
 """
 
 from collections import deque
+from collections.abc import Iterator
+from typing import Final
 
 from voxswap_server.engine.live.take import Sentence
 from voxswap_server.text.sentences import SentenceCutter
+
+PIECE_CHARS: Final = 1000
+
+
+def pieces(text: str) -> Iterator[str]:
+    """A text in pieces that are each cut into sentences in no time."""
+    return (text[start : start + PIECE_CHARS] for start in range(0, len(text), PIECE_CHARS))
 
 
 class Agenda:

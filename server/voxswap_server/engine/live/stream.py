@@ -5,7 +5,7 @@ Knows nothing of gRPC or WebSockets, and decides nothing: what is heard when is 
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -15,9 +15,10 @@ import structlog
 
 from voxswap_server.audio.encode import choose_rate
 from voxswap_server.domain import AudioChunk, Notice, StreamStarted, SynthesisDone
-from voxswap_server.domain_live import LiveConfig, LiveEvent, LiveMessage, VoiceChanged
+from voxswap_server.domain_live import LiveConfig, LiveEvent, LiveMessage, LiveText, VoiceChanged
 from voxswap_server.engine.alignment import Scale, timestamps
 from voxswap_server.engine.job import Item, Samples, UtteranceAligned, UtteranceRetried, UtteranceSpoken
+from voxswap_server.engine.live.agenda import pieces
 from voxswap_server.engine.live.hold import Hold
 from voxswap_server.engine.live.lead_in import LeadIn
 from voxswap_server.engine.live.performer import Performer, performing
@@ -80,7 +81,7 @@ class LiveStream:
         self._seed = secrets.randbits(63) if seed is None else seed
         self._changed = asyncio.Event()
         self._moved = asyncio.Event()
-        """Set for an instant whenever something left the stage."""
+        """Set for an instant whenever something may have left the stage; a sentence may be left out without a sound."""
         self._holds: list[Hold] = []
         self._failure: VoxswapError | None = None
         self._tally = LiveTally(Sent(services.metrics, services.tracing))
@@ -111,13 +112,13 @@ class LiveStream:
             if self._failure is not None:
                 raise self._failure
             made = stage.next_output(self._on.clock())
+            self._moved.set()
+            self._moved.clear()
             if made is None:
                 if stage.finished:
                     break
                 await self._wait(stage.wake_s)
                 continue
-            self._moved.set()
-            self._moved.clear()
             if isinstance(made, VoiceChanged):
                 self._metrics.voice_switched("done")
                 self._on.tracing.event("voice changed", voice=made.voice_id, sample=made.start_sample)
@@ -188,10 +189,11 @@ class LiveStream:
 
     async def _read(self, messages: AsyncIterator[LiveMessage]) -> None:
         async for message in messages:
-            self._stage.take_in(message, self._on.clock())
-            self._changed.set()
-            while self._stage.waiting_chars > self._limits.max_waiting_characters:
-                await self._moved.wait()
+            for part in _parts(message):
+                self._stage.take_in(part, self._on.clock())
+                self._changed.set()
+                while self._stage.waiting_chars > self._limits.max_waiting_characters:
+                    await self._moved.wait()
         self._stage.end()
         self._changed.set()
 
@@ -325,3 +327,8 @@ class LiveStream:
             reader.cancel()
             await asyncio.wait([reader])
         await asyncio.gather(*(hold.close() for hold in self._holds))
+
+
+def _parts(message: LiveMessage) -> Iterable[LiveMessage]:
+    """A long text is taken in bit by bit: no message is more than what may wait, or holds up other streams."""
+    return map(LiveText, pieces(message.text)) if isinstance(message, LiveText) else (message,)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxswap_server.engine.live.agenda import Agenda
+from voxswap_server.engine.live.agenda import PIECE_CHARS, Agenda, pieces
 
 PIECES = st.lists(st.sampled_from(["One, two", ". ", " Three! ", "4", ".5 ", "好。", "\n"]))
 
@@ -35,3 +35,10 @@ def test_what_was_forgotten_is_not_counted_again() -> None:
     agenda.push("Three. ")
     agenda.flush()
     assert [(sentence.number, sentence.text) for sentence in agenda.sentences] == [(1, "Three. ")]
+
+
+@given(st.text(), st.integers(0, 60))
+def test_a_long_text_is_all_in_its_pieces(text: str, times: int) -> None:
+    cut = list(pieces(text * times))
+    assert "".join(cut) == text * times
+    assert all(0 < len(piece) <= PIECE_CHARS for piece in cut)
