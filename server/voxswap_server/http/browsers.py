@@ -9,7 +9,7 @@ could point here (rebinding). Programs that are no browsers send none of this, a
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from voxswap_server.http.problems import ForeignPage
 
@@ -36,7 +36,7 @@ class Browsers:
         origin = headers.get("origin")
         if origin in self.allowed_origins:
             return
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _place(origin).netloc.lower() != host.lower():
             raise ForeignPage(f"pages of {origin[:200]!r} may not use this server; http.allowed_origins can name them")
         site = headers.get("sec-fetch-site", "none")
         if origin is None and site not in OWN_SITES:
@@ -63,7 +63,10 @@ class Browsers:
 
     def _is_ours(self, host: str) -> bool:
         """A name without a dot cannot be registered by a stranger, and an address is nobody's name."""
-        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        place = _place(f"//{host}")
+        if host and not place.netloc:
+            return False
+        name = (place.hostname or "").rstrip(".")
         if "." not in name or name.endswith(".localhost") or name in self.allowed_hosts:
             return True
         try:
@@ -71,3 +74,11 @@ class Browsers:
         except ValueError:
             return False
         return True
+
+
+def _place(url: str) -> SplitResult:
+    """Its parts; nothing at all of what is no URL."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", "", "", "")

@@ -3,6 +3,7 @@
 Knows nothing of what the call asks for.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from voxswap_server.ids import REQUEST_ID_KEY, TRACE_KEY, request_id_of, trace_i
 NOTICES_KEY = "x-notices"
 TIMEOUT_KEY = "x-timeout-ms"
 LONGEST_TIMEOUT_MS = 24 * 3600 * 1000
+_MILLISECONDS = re.compile(r"[0-9]{1,12}")
 
 
 @dataclass(slots=True)
@@ -64,7 +66,7 @@ def read_deadline(call: Call) -> None:
     given = call.connection.headers.get(TIMEOUT_KEY)
     if given is None:
         return
-    if not (given.isascii() and given.isdigit() and 1 <= int(given[:12]) <= LONGEST_TIMEOUT_MS):
+    if not (_MILLISECONDS.fullmatch(given) and 1 <= int(given) <= LONGEST_TIMEOUT_MS):
         raise RequestError(
             f"{given[:40]!r} is no time-out; whole milliseconds, 1 to {LONGEST_TIMEOUT_MS}", field=TIMEOUT_KEY
         )
