@@ -164,10 +164,17 @@ async def joined(events: AsyncIterator[SynthesisEvent], max_audio_bytes: int) ->
             )
     if whole.started is None or whole.done is None:
         raise EngineError("the synthesizer ended without telling how it went")
-    return speech_service_pb2.SynthesizeResponse(
+    response = speech_service_pb2.SynthesizeResponse(
         audio_content=bytes(whole.audio),
         started=messages.from_started(whole.started),
         done=messages.from_done(whole.done),
         warnings=[messages.from_notice(notice) for notice in whole.notices],
         timestamps=messages.from_timestamps(Timestamps(tuple(whole.timestamps))).timestamps,
     )
+    if response.ByteSize() > max_audio_bytes + MESSAGE_RESERVE_BYTES:
+        raise RequestError(
+            f"the audio with its timestamps is longer than the {max_audio_bytes + MESSAGE_RESERVE_BYTES} bytes that "
+            "fit one answer; use SynthesizeStream, or ask for fewer types of timestamps",
+            field="text",
+        )
+    return response

@@ -10,7 +10,7 @@ import soundfile
 from grpc import aio
 
 from voxswap.v1 import audio_pb2, speech_service_pb2, synthesis_pb2, text_pb2
-from voxswap_server.domain import Language, LanguageMode, Notice
+from voxswap_server.domain import Language, LanguageMode, Notice, Timestamp, TimestampKind, Timestamps
 from voxswap_server.errors import RequestError
 
 TEXT = "three small words"
@@ -52,6 +52,15 @@ async def test_a_unary_answer_is_the_joined_stream(rig):
     assert answer.done.samples == SAMPLES
     assert [warning.code for warning in answer.warnings] == ["ASSET_MISSING"]
     assert [asked.unary for asked in rig.synthesizer.requests] == [True, False]
+
+
+async def test_a_unary_answer_fits_one_message_with_all_that_is_in_it(rig):
+    words = Timestamps(tuple(Timestamp(TimestampKind.WORD, "w" * 100, 0, 1) for _ in range(50_000)))
+    rig.synthesizer.notices = (words,)  # told at the same place
+    with pytest.raises(aio.AioRpcError) as refusal:
+        await rig.speech.Synthesize(unary())
+    assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "with its timestamps" in refusal.value.details()
 
 
 async def test_a_wav_answer_is_a_wav_file(rig):
