@@ -82,18 +82,13 @@ async def build_engine(settings: Settings, metrics: Metrics, tracing: Tracing = 
     catalogue = catalogue_of(settings.store, built_in=settings.voices.built_in)
     with _pools(settings) as pools:
         cache, prompt_lookups = open_cache(settings.cache, metrics), Lookups("prompts", metrics)
-        rounded = Lookups("rounded", metrics)
-        embeddings = EmbeddingCache(settings.speakers.cache_entries, pools.speakers, metrics)
+        rounded, embedded = Lookups("rounded", metrics), Lookups("embeddings", metrics)
+        embeddings = EmbeddingCache(settings.speakers.cache_entries, pools.speakers, embedded)
         residency: ResidencyManager[Voice] = ResidencyManager(
             StoreLoader(catalogue, device, settings.engine, rounded),
             _budgeted(settings, device),
             metrics,
-            other_caches={
-                "embeddings": embeddings,
-                prompt_lookups.name: prompt_lookups,
-                rounded.name: rounded,
-                **cache.lookups,
-            },
+            other_caches={one.name: one for one in (embedded, prompt_lookups, rounded)} | cache.lookups,
         )
         residency.start()
         networks = ResidentNetworks(residency)

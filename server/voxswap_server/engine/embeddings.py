@@ -6,21 +6,16 @@ Knows nothing of audio or networks: keys are content addresses, values vectors. 
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import Protocol
 
 import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
+from voxswap_server.engine.conditioning import Lookups
+
 Key = tuple[str, str]
 """sha256 of the audio file, address of the weights: an entry is right for ever, so none grows stale."""
 Vector = NDArray[np.float32]
-
-
-class EmbeddingMetrics(Protocol):
-    """Look-ups of the cache."""
-
-    def lookup(self, cache: str, *, hit: bool) -> None: ...
 
 
 class EmbeddingCache:
@@ -29,24 +24,15 @@ class EmbeddingCache:
     Args:
         entries: how many are kept.
         executor: where they are computed; its work must never wait for this cache.
-        metrics: told of each look-up; whoever joins a computation under way is a hit.
+        lookups: counts look-ups; whoever joins a computation under way is a hit.
     """
 
-    def __init__(self, entries: int, executor: Executor, metrics: EmbeddingMetrics) -> None:
+    def __init__(self, entries: int, executor: Executor, lookups: Lookups) -> None:
         self._executor = executor
-        self._metrics = metrics
+        self._lookups = lookups
         self._lock = threading.Lock()
         self._cache: LRUCache[Key, Vector] = LRUCache(entries)
         self._underway: dict[Key, Future[Vector]] = {}
-        self._hits = self._misses = 0
-
-    @property
-    def hits(self) -> int:
-        return self._hits
-
-    @property
-    def misses(self) -> int:
-        return self._misses
 
     def get(self, key: Key, compute: Callable[[], Vector]) -> "Future[Vector]":
         """The embedding, or the error of computing it; an error is not kept, so the next call tries again.
@@ -54,7 +40,7 @@ class EmbeddingCache:
         The future is shared: do not cancel it.
         """
         future, hit = self._find(key)
-        self._metrics.lookup("embeddings", hit=hit)
+        self._lookups.found(hit=hit)
         if not hit:
             try:
                 self._executor.submit(self._fill, key, future, compute)
@@ -67,8 +53,6 @@ class EmbeddingCache:
         with self._lock:
             cached, future = self._cache.get(key), self._underway.get(key)
             hit = cached is not None or future is not None
-            self._hits += hit
-            self._misses += not hit
             if future is None:
                 future = Future()
                 if cached is not None:

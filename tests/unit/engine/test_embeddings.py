@@ -6,15 +6,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from voxswap_server.engine.conditioning import Lookups
 from voxswap_server.engine.embeddings import EmbeddingCache
 
 
-class Lookups:
+class Metrics:
     def __init__(self):
         self.seen = []
 
-    def lookup(self, cache, *, hit):
-        self.seen.append((cache, hit))
+    def looked_up(self, cache, result):
+        self.seen.append((cache, result))
 
 
 class Later:
@@ -43,8 +44,13 @@ def later():
 
 
 @pytest.fixture
-def lookups():
-    return Lookups()
+def metrics():
+    return Metrics()
+
+
+@pytest.fixture
+def lookups(metrics):
+    return Lookups("embeddings", metrics)
 
 
 @pytest.fixture
@@ -52,7 +58,7 @@ def cache(later, lookups):
     return EmbeddingCache(2, later, lookups)
 
 
-def test_many_who_ask_at_once_share_one_computation(cache, later, lookups):
+def test_many_who_ask_at_once_share_one_computation(cache, later, lookups, metrics):
     calls = []
     futures = [cache.get(("a", "w"), lambda: calls.append(1) or vector(1)) for _ in range(5)]
     assert not any(future.done() for future in futures)
@@ -60,8 +66,8 @@ def test_many_who_ask_at_once_share_one_computation(cache, later, lookups):
     assert len(calls) == 1
     assert all(future.result() is futures[0].result() for future in futures)
     assert cache.get(("a", "w"), pytest.fail).result() is futures[0].result()
-    assert lookups.seen == [("embeddings", False)] + [("embeddings", True)] * 5
-    assert (cache.hits, cache.misses) == (5, 1)
+    assert metrics.seen == [("embeddings", "miss")] + [("embeddings", "hit")] * 5
+    assert (lookups.hits, lookups.misses) == (5, 1)
 
 
 def test_other_weights_are_another_entry(cache, later):
@@ -82,7 +88,7 @@ def test_an_error_reaches_all_who_wait_and_is_not_kept(cache, later):
     assert again.result()[0] == 3
 
 
-def test_the_one_that_was_not_asked_for_longest_goes(cache, later):
+def test_the_one_that_was_not_asked_for_longest_goes(cache, later, lookups):
     for name in "ab":
         cache.get((name, "w"), lambda: vector(0))
         later.run()
@@ -92,7 +98,7 @@ def test_the_one_that_was_not_asked_for_longest_goes(cache, later):
     cache.get(("a", "w"), pytest.fail)
     cache.get(("b", "w"), lambda: vector(0))
     assert len(later.waiting) == 1
-    assert (cache.hits, cache.misses) == (2, 4)
+    assert (lookups.hits, lookups.misses) == (2, 4)
 
 
 def test_a_pool_that_is_shut_down_leaves_nobody_waiting(lookups):
@@ -122,4 +128,4 @@ def test_a_storm_of_threads_computes_each_key_once(lookups):
         answers = [asker.result() for asker in [askers.submit(ask) for _ in range(8)]]
         assert all([future.result()[0] for future in futures] == list(range(32)) for futures in answers)
     assert sorted(computed) == list(range(32))
-    assert (cache.hits, cache.misses) == (7 * 32, 32)
+    assert (lookups.hits, lookups.misses) == (7 * 32, 32)
