@@ -5,7 +5,6 @@ the memory, and no processor's seconds tell of it.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Final
 
 import torch
@@ -14,6 +13,7 @@ from voxswap_server.bench.memory_speed import reading
 from voxswap_server.bench.options import Options
 from voxswap_server.bench.report import Reference, Row
 from voxswap_server.bench.t2s import CONTEXT_TOKENS, step, step_bytes
+from voxswap_server.bench.threads import torch_threads
 from voxswap_server.bench.timing import SHORT_ROUNDS, Sample, interleaved, timed
 from voxswap_server.bench.voices import Workbench, t2s_half
 from voxswap_server.engine.device import usable_cores
@@ -37,7 +37,7 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     team = Team(threads)
     net = load_t2s(T2SConfig.from_dict(converted.config), tensors, Placement(torch.device("cpu"), torch.float32, team))
     size_bytes, kept_bytes = step_bytes(net), _kept_bytes(net.config)
-    with _torch_threads(threads):
+    with torch_threads(threads):
         work: Mapping[str, Sample] = {"read": reading(size_bytes, team), "step": timed(step(net, 1))}
         found = interleaved(work, SHORT_ROUNDS * options.rounds)
     read, steps = (found[name].map(lambda s: 1e3 * s) for name in ("read", "step"))
@@ -53,13 +53,3 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
 def _kept_bytes(config: T2SConfig) -> int:
     """Of the keys and values that a step of one row reads."""
     return 2 * config.layers * config.hidden_dim * (CONTEXT_TOKENS + 1) * torch.float32.itemsize
-
-
-@contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -5,15 +5,13 @@ Knows nothing of what they measure, of terminals or of files other than its scra
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
-
-import torch
 
 from voxswap_server.bench import bandwidth, decoder, lora, machine, speech, swap, t2s, text
 from voxswap_server.bench.options import Options
 from voxswap_server.bench.report import Report, Row
+from voxswap_server.bench.threads import torch_threads
 from voxswap_server.bench.voices import Workbench
 from voxswap_server.errors import RequestError
 
@@ -65,7 +63,7 @@ def run(
             "of processors, in t2s, decoder, lora and swap; others by the clock on the wall, unless they say otherwise"
         )
     before, rows = machine.load(), []
-    with _threads(options.threads), tempfile.TemporaryDirectory(prefix="voxswap-bench-") as folder:
+    with torch_threads(options.threads), tempfile.TemporaryDirectory(prefix="voxswap-bench-") as folder:
         bench = Workbench(Path(folder), options.size)
         for name in names:
             begins(name)
@@ -79,14 +77,3 @@ def chosen(only: Sequence[str]) -> tuple[str, ...]:
     if unknown := [name for name in only if name not in MEASURES]:
         raise RequestError(f"there is no measure {unknown[0]!r}; choices: {', '.join(MEASURES)}")
     return tuple(name for name in MEASURES if not only or name in only)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Torch counts threads per process: the number of before comes back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
