@@ -6,7 +6,7 @@ given. Tensors whose names begin with "reference." are needed only to encode a p
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +17,12 @@ from voxswap_server.nn.adopt import adopt, parse_config
 from voxswap_server.nn.condition import ConditionConfig, ConditionEncoder
 from voxswap_server.nn.decoder import DEFAULT_STEPS, Conditioning, FlowPrompt
 from voxswap_server.nn.dit import Dit, DitConfig, Modulation
-from voxswap_server.nn.mel_style import StyleConfig, StyleEncoder
+from voxswap_server.nn.mel_style import StyleConfig
 from voxswap_server.nn.noise import NoiseSource
 from voxswap_server.nn.prior import FRAMES_PER_TOKEN, PriorConfig, PriorEncoder
-from voxswap_server.nn.quantizer import nearest
 from voxswap_server.nn.reference import ReferenceFeatures, unscale_mel
 from voxswap_server.nn.specs import FlowSpec, VersionSpec, spec_of
+from voxswap_server.nn.token_side import ReferenceSide, TokenSide
 from voxswap_server.nn.vocoder import VocodedStream, Vocoder
 
 
@@ -42,16 +42,7 @@ class CfmConfig:
         return parse_config(cls, config)
 
 
-class ReferenceSide(nn.Module):
-    """What turns a reference into prompt tokens and a speaker."""
-
-    def __init__(self, config: CfmConfig) -> None:
-        super().__init__()
-        self.content = nn.Conv1d(config.content_width, config.content_width, 2, stride=2)
-        self.style = StyleEncoder(config.style)
-
-
-class Cfm(nn.Module):
+class Cfm(TokenSide):
     """Implements `decoder.Decoder`."""
 
     def __init__(self, config: CfmConfig, vocoder: Vocoder | None = None) -> None:
@@ -67,7 +58,7 @@ class Cfm(nn.Module):
         self.prior = PriorEncoder(config.prior)
         self.condition = ConditionEncoder(config.condition)
         self.dit = Dit(config.dit)
-        self.reference = ReferenceSide(config)
+        self.reference = ReferenceSide(config.content_width, config.style)
 
     @classmethod
     def from_tensors(
@@ -94,21 +85,6 @@ class Cfm(nn.Module):
         return self._vocoder
 
     # The reference
-
-    @property
-    def content_width(self) -> int:
-        """As `Decoder.content_width`."""
-        return self.config.content_width
-
-    @property
-    def token_weights(self) -> tuple[Tensor, ...]:
-        """As `Decoder.token_weights`."""
-        content = self.reference.content
-        return (content.weight, cast("Tensor", content.bias), self.codebook)
-
-    def prompt_tokens(self, content: Tensor) -> Tensor:
-        """Content features (1, content_width, T at 50 Hz) -> (T // 2,) long."""
-        return nearest(self.reference.content(content.to(self.codebook))[0].T, self.codebook)
 
     def speaker(self, spectrum: Tensor) -> Tensor:
         """Spectrum (1, bins, F) -> (1, gin, 1)."""
@@ -137,11 +113,6 @@ class Cfm(nn.Module):
         return FlowPrompt(mel[..., first:frames].to(self.codebook), features[..., first:frames])
 
     # The utterance
-
-    def attention(self, tokens: Tensor, phones: Tensor) -> Tensor:
-        """As `Decoder.attention`."""
-        device = self.codebook.device
-        return self.prior.attention(self.codebook[tokens.to(device)][None], phones.to(device)[None])[0].float()
 
     def features(self, tokens: Tensor, phones: Tensor, speaker: Tensor, speed: float = 1.0) -> Tensor:
         """Tokens (T,), phones (P,), speaker (1, gin, 1) -> condition (1, C, frames)."""

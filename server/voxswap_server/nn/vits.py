@@ -7,7 +7,7 @@ names begin with "reference." are needed only to encode a prompt.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,13 @@ from voxswap_server.nn.flow import Flow, FlowConfig
 from voxswap_server.nn.frozen import FADE_FRAMES, HOLD_FRAMES, FrozenLatents
 from voxswap_server.nn.hifigan import Generator, GeneratorConfig
 from voxswap_server.nn.latents import decode_in_pieces
-from voxswap_server.nn.mel_style import StyleConfig, StyleEncoder
+from voxswap_server.nn.mel_style import StyleConfig
 from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.noise import NoiseSource
 from voxswap_server.nn.prior import FRAMES_PER_TOKEN, PriorConfig, PriorEncoder, stretched
-from voxswap_server.nn.quantizer import nearest
 from voxswap_server.nn.reference import ReferenceFeatures
 from voxswap_server.nn.specs import VersionSpec, spec_of
+from voxswap_server.nn.token_side import ReferenceSide, TokenSide
 
 NOISE_SCALE = 0.5
 """Upstream never speaks with another."""
@@ -66,13 +66,11 @@ class SpeakerFusion(nn.Module):
         return F.prelu(style + self.vector_in(vector).unsqueeze(-1), self.slope)
 
 
-class ReferenceSide(nn.Module):
-    """What turns a reference into prompt tokens and a speaker."""
+class FusedReferenceSide(ReferenceSide):
+    """With the vector of a speaker, where the version takes one."""
 
     def __init__(self, config: VitsConfig) -> None:
-        super().__init__()
-        self.content = nn.Conv1d(config.content_width, config.content_width, 2, stride=2)
-        self.style = StyleEncoder(config.style)
+        super().__init__(config.content_width, config.style)
         self.fusion = (
             SpeakerFusion(config.speaker_vector_width, config.style.out_width)
             if config.speaker_vector_width is not None
@@ -80,7 +78,7 @@ class ReferenceSide(nn.Module):
         )
 
 
-class Vits(nn.Module):
+class Vits(TokenSide):
     """Implements `decoder.Decoder`."""
 
     def __init__(self, config: VitsConfig) -> None:
@@ -91,7 +89,7 @@ class Vits(nn.Module):
         self.prior = PriorEncoder(config.prior)
         self.flow = Flow(config.flow)
         self.generator = Generator(config.generator)
-        self.reference = ReferenceSide(config)
+        self.reference: FusedReferenceSide = FusedReferenceSide(config)
         self.team: Team | None = None
         """Runs our kernels, where they compute a part of this."""
 
@@ -113,21 +111,6 @@ class Vits(nn.Module):
         return network
 
     # The reference
-
-    @property
-    def content_width(self) -> int:
-        """As `Decoder.content_width`."""
-        return self.config.content_width
-
-    @property
-    def token_weights(self) -> tuple[Tensor, ...]:
-        """As `Decoder.token_weights`."""
-        content = self.reference.content
-        return (content.weight, cast("Tensor", content.bias), self.codebook)
-
-    def prompt_tokens(self, content: Tensor) -> Tensor:
-        """Content features (1, content_width, T at 50 Hz) -> (T // 2,) long."""
-        return nearest(self.reference.content(content.to(self.codebook))[0].T, self.codebook)
 
     def speaker(self, spectra: Sequence[Tensor], speaker_vectors: Sequence[Tensor] | None = None) -> Tensor:
         """Mean over the references of their speaker vectors: (1, gin, 1).
@@ -156,11 +139,6 @@ class Vits(nn.Module):
         return Conditioning(self.speaker([reference.spectrum for reference in references], vectors))
 
     # The utterance
-
-    def attention(self, tokens: Tensor, phones: Tensor) -> Tensor:
-        """As `Decoder.attention`."""
-        device = self.codebook.device
-        return self.prior.attention(self.codebook[tokens.to(device)][None], phones.to(device)[None])[0].float()
 
     def encode(self, tokens: Tensor, phones: Tensor, speaker: Tensor, speed: float = 1.0) -> tuple[Tensor, Tensor]:
         """Tokens (T,), phones (P,), speaker (1, gin, 1) -> mean and log deviation, each (1, C, 2T or by speed)."""
