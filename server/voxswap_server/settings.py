@@ -21,7 +21,7 @@ from voxswap_server.engine.admission import AdmissionConfig
 from voxswap_server.engine.backends import EngineConfig
 from voxswap_server.engine.conditioning import CacheConfig
 from voxswap_server.engine.device import DeviceConfig
-from voxswap_server.engine.live.stream import LiveLimits
+from voxswap_server.engine.live.limits import LiveLimits
 from voxswap_server.engine.prompts import PromptConfig
 from voxswap_server.engine.residency.contract import ResidencyConfig
 from voxswap_server.engine.scheduler import SchedulerConfig

@@ -30,7 +30,7 @@ def test_every_message_setting_metric_and_viseme_is_named():
     from prometheus_client import CollectorRegistry
 
     from voxswap.v1 import speech_service_pb2
-    from voxswap_server.engine.live.stream import LiveLimits
+    from voxswap_server.engine.live.limits import LiveLimits
     from voxswap_server.metrics import Metrics
     from voxswap_server.text.visemes import VISEMES
 

@@ -5,8 +5,8 @@ Knows nothing of gRPC or WebSockets, and decides nothing: what is heard when is 
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -15,14 +15,14 @@ import structlog
 
 from voxswap_server.audio.encode import choose_rate
 from voxswap_server.domain import AudioChunk, Notice, StreamStarted, SynthesisDone
-from voxswap_server.domain_live import LiveConfig, LiveEvent, LiveMessage, LiveText, VoiceChanged
+from voxswap_server.domain_live import LiveConfig, LiveEvent, LiveMessage, VoiceChanged
 from voxswap_server.engine.alignment import Scale, timestamps
 from voxswap_server.engine.job import Item, Samples, UtteranceAligned, UtteranceRetried, UtteranceSpoken
-from voxswap_server.engine.live.agenda import pieces
 from voxswap_server.engine.live.hold import Hold
 from voxswap_server.engine.live.lead_in import LeadIn
+from voxswap_server.engine.live.limits import LiveLimits, pace, parts
 from voxswap_server.engine.live.performer import Performer, performing
-from voxswap_server.engine.live.stage import Stage, StageConfig
+from voxswap_server.engine.live.stage import Stage
 from voxswap_server.engine.live.take import Cast, Take, located
 from voxswap_server.engine.live.tally import LiveTally
 from voxswap_server.engine.output import Encoded, OutputStream
@@ -41,24 +41,6 @@ class LiveMetrics(Protocol):
     def live_streams(self, count: int) -> None: ...
     def voice_switched(self, outcome: str) -> None: ...
     def underruns(self, count: int) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class LiveLimits:
-    """Limits of live streams."""
-
-    max_streams: int = 64
-    """At once; one more is refused."""
-    max_waiting_characters: int = 20_000
-    """Text that may wait to be spoken; while there is more, the client's messages are not read."""
-    max_ahead_s: float = 10.0
-    """Audio that is sent ahead of a playhead, where the client does not say how much."""
-    max_made_s: float = 6.0
-    """Audio of one sentence that may be ready and not sent."""
-    chunk_s: float = 0.1
-    """Audio of one chunk; what is not sent yet can still be changed."""
-    margin_s: float = 0.2
-    """A new voice is waited for while the listener has more than this left to play."""
 
 
 class LiveStream:
@@ -95,7 +77,8 @@ class LiveStream:
             audio = self._request.audio
             self._rate_hz = choose_rate(audio.encoding, performer.rate_hz, asked_hz=audio.sample_rate_hz)
             output = OutputStream(replace(audio, sample_rate_hz=self._rate_hz), self._rate_hz, whole=False)
-            self._stage = Stage(cast, self._rate_hz, self._request.speaking_rate, self, self._pace())
+            paced = pace(self._limits, self._rate_hz, self._config.max_ahead_s)
+            self._stage = Stage(cast, self._rate_hz, self._request.speaking_rate, self, paced)
             reader = asyncio.create_task(self._guarded(partial(self._read, messages)))
             yield self._started(cast)
             async for event in self._played(output):
@@ -149,16 +132,6 @@ class LiveStream:
             if deadline_s is not None and self._on.clock() >= deadline_s:
                 raise DeadlineExceeded("the deadline of the stream passed") from None
 
-    def _pace(self) -> StageConfig:
-        limits, rate_hz, asked_s = self._limits, self._rate_hz, self._config.max_ahead_s
-        ahead_s = limits.max_ahead_s if asked_s is None else asked_s
-        return StageConfig(
-            chunk_samples=max(1, int(limits.chunk_s * rate_hz)),
-            ahead_samples=max(1, int(ahead_s * rate_hz)),
-            paced=asked_s is not None,
-            margin_s=limits.margin_s,
-        )
-
     def _started(self, cast: Cast) -> StreamStarted:
         self._tally.load_ms = cast.load_ms
         return StreamStarted(
@@ -189,7 +162,7 @@ class LiveStream:
 
     async def _read(self, messages: AsyncIterator[LiveMessage]) -> None:
         async for message in messages:
-            for part in _parts(message):
+            for part in parts(message):
                 self._stage.take_in(part, self._on.clock())
                 self._changed.set()
                 while self._stage.waiting_chars > self._limits.max_waiting_characters:
@@ -327,8 +300,3 @@ class LiveStream:
             reader.cancel()
             await asyncio.wait([reader])
         await asyncio.gather(*(hold.close() for hold in self._holds))
-
-
-def _parts(message: LiveMessage) -> Iterable[LiveMessage]:
-    """A long text is taken in bit by bit: no message is more than what may wait, or holds up other streams."""
-    return map(LiveText, pieces(message.text)) if isinstance(message, LiveText) else (message,)

@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from voxswap_server.domain_live import LiveConfig, LiveEvent, LiveMessage
-from voxswap_server.engine.live.stream import LiveLimits, LiveMetrics, LiveStream
+from voxswap_server.engine.live.limits import LiveLimits
+from voxswap_server.engine.live.stream import LiveMetrics, LiveStream
 from voxswap_server.engine.synthesizer import Services
 from voxswap_server.errors import Overloaded
 
