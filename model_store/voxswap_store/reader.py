@@ -4,6 +4,7 @@ Knows nothing of what the tensors mean. The child gets open files and a clock; w
 anonymous and vanish with this call.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -25,6 +26,7 @@ from voxswap_store import errors
 from voxswap_store.errors import CheckpointError, NotACheckpoint, OverLimit, TruncatedCheckpoint
 from voxswap_store.progress import Progress
 from voxswap_store.safetensors_header import BadHeader
+from voxswap_store.sandbox.child import NO_SPACE
 from voxswap_store.sandbox.limits import Limits
 from voxswap_store.weights import read_weights
 
@@ -106,7 +108,7 @@ def read_contents(
 
     Raises:
         CheckpointError: of the class that says what is wrong with it.
-        OSError: the path cannot be opened.
+        OSError: the path cannot be opened, or the disk is full.
     """
     limits = limits or Limits()
     with _opened(source, scratch) as file:
@@ -226,7 +228,9 @@ def _parse(report_file: BinaryIO) -> _Report:
         raise failure from error
 
 
-def _error(problem: _Problem) -> CheckpointError:
+def _error(problem: _Problem) -> CheckpointError | OSError:
+    if problem.kind == NO_SPACE:
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if problem.tensor:
         return errors.BadTensor(problem.tensor, problem.message)
     return _CLASSES.get(problem.kind, CheckpointError)(problem.message)

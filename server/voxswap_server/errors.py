@@ -24,6 +24,7 @@ The right-hand column lives in `rpc/status.py`, the one table from class to stat
 value and the choices; it is written for the caller, so nothing internal (a path, a stack) may stand in it.
 """
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
@@ -207,3 +208,10 @@ class DegenerateAudio(EngineError):
         super().__init__(message)
         self.fault = fault
         """What is wrong with it: runaway, loop, collapse, not_finite or silence."""
+
+
+def full_disk(error: OSError) -> CapacityError | None:
+    """What a caller is told where there is no more room on a disk; None where something else is wrong with it."""
+    if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        return None
+    return CapacityError("the disk of the server is full; its operator must make room", retry_after_s=60.0)

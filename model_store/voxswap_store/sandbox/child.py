@@ -5,12 +5,13 @@ checkpoint, an empty file for tensors, an empty file for the report) and a JSON 
 """
 
 import codecs
+import errno
 import json
 import mmap
 import os
 import sys
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from voxswap_store.safetensors_header import TensorSpec, encode_header
 from voxswap_store.sandbox.archive import Archive
@@ -20,6 +21,8 @@ from voxswap_store.sandbox.limits import MIB, Limits
 from voxswap_store.sandbox.pickle_machine import TensorView, take_apart
 from voxswap_store.sandbox.problem import Problem
 
+NO_SPACE: Final = "NoSpace"
+"""The problem of a disk that is full."""
 _WRITE_BYTES = 64 * MIB
 _WORD: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
@@ -64,7 +67,8 @@ def _attempt(order: Order, data: mmap.mmap) -> dict[str, Any]:
     except RecursionError:
         return _problem("OverLimit", "its values are nested too deep")
     except OSError as error:
-        return _problem("OverLimit", f"its tensors cannot be written: {error.strerror}")
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}  # no fault of the checkpoint
+        return _problem(NO_SPACE if full else "OverLimit", f"its tensors cannot be written: {error.strerror}")
     except Refused as event:
         return _problem("ForbiddenContent", f"reading it tried {event}, which the guard refused")
 
@@ -106,6 +110,8 @@ def _write_tensors(fd: int, contents: Contents, archive: Archive, data: mmap.mma
 
 def _write_tensor(fd: int, tensor: TensorView, content: memoryview) -> None:
     """Writes the elements in row-major order, whatever their strides were."""
+    if 0 in tensor.shape:
+        return  # however long its other axes are
     words = content.cast("B").cast(_WORD[tensor.storage.item_bytes])
     *outer, (columns, step) = list(zip(tensor.shape, tensor.strides, strict=True)) or [(1, 1)]
     expected = 1

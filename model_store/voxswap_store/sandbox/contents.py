@@ -19,6 +19,8 @@ _WRAPPERS: Final = ("weight", "generator", "state_dict")
 """Keys under which the tensors lie; without one of them the file is itself the dict of tensors."""
 _SNAPSHOT: Final = frozenset({"model", "iteration", "optimizer", "learning_rate"})
 _PLAIN: Final = (type(None), bool, int, float, str)
+_LONGEST_EMPTY: Final = 1 << 32
+"""Of a tensor without elements, the product of its other axes: whoever counts along them should come to an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ def _check(name: str, tensor: TensorView, available_bytes: int, limits: Limits) 
         claim = f"{storage.elements} elements of {storage.item_bytes} bytes"
         raise Problem("BadTensor", f"its storage claims {claim}, and has {available_bytes} bytes", name)
     elements = math.prod(shape)
+    if not elements and math.prod(max(size, 1) for size in shape) > _LONGEST_EMPTY:
+        raise Problem("BadTensor", f"is empty, and claims the shape {shape}", name)
     reach = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True)) if elements else 0
     if tensor.offset + reach > storage.elements:
         claim = f"shape {shape} with strides {strides} from element {tensor.offset}"

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from tests.fixtures import pickle_assembly as asm
-from voxswap_store import errors
+from voxswap_store import errors, reader
 from voxswap_store.checkpoint import read_checkpoint
 from voxswap_store.reader import read_contents
+from voxswap_store.sandbox import child
 from voxswap_store.sandbox.limits import Limits
 
 
@@ -215,6 +216,22 @@ def test_time_is_bounded():
     steps = asm.torch_zip(asm.program(asm.EMPTY_TUPLE * 15_000_000))
     with pytest.raises(errors.OverLimit, match="1 s of processor time"):
         read_contents(steps, limits=Limits(opcodes=1 << 40, cpu_s=1))
+
+
+def test_a_long_way_to_nothing_is_not_walked():
+    tall = asm.tensor(asm.storage(asm.HALF, "0", 8), (1 << 31, 0), (1, 7))
+    read = read_contents(asm.one_tensor(tall, EIGHT), limits=Limits(cpu_s=5))
+    assert [tuple(tensor.shape) for tensor in read.tensors.values()] == [(1 << 31, 0)]
+
+
+def test_a_full_disk_is_no_fault_of_the_checkpoint(monkeypatch):
+    def full(order, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(child, "_convert", full)
+    report = child._attempt(None, None)
+    with pytest.raises(OSError, match="No space left"):
+        raise reader._error(reader._Problem(**report["problem"]))
 
 
 def test_waiting_is_bounded():

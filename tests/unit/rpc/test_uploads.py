@@ -1,6 +1,8 @@
 """CreateVoice's stream: its order, its caps, what is announced against what comes."""
 
+import errno
 import hashlib
+import io
 
 import pytest
 from hypothesis import given
@@ -17,7 +19,7 @@ from voxswap.v1.voice_service_pb2 import (
     VoiceFile,
 )
 from voxswap_server.domain import Language, LanguageMode
-from voxswap_server.errors import InvalidFields, RequestError
+from voxswap_server.errors import CapacityError, InvalidFields, RequestError
 from voxswap_server.rpc import uploads
 from voxswap_server.rpc.uploads import UploadLimits, receive_upload
 
@@ -97,6 +99,16 @@ async def test_what_goes_to_disk_comes_back(monkeypatch):
     monkeypatch.setattr(uploads, "SPOOL_BYTES", 8)
     upload = await receive(voice(), *file(VOICE_FILE_KIND_T2S_CHECKPOINT, bytes(range(256)) * 3), *SOVITS)
     assert upload.t2s_checkpoint == bytes(range(256)) * 3
+
+
+async def test_a_full_disk_is_told_as_such(monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(uploads.tempfile, "SpooledTemporaryFile", lambda max_size: Full())
+    with pytest.raises(CapacityError, match="the disk of the server is full"):
+        await receive(voice(), *T2S, *SOVITS)
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,8 @@ def test_the_number_of_tensors_is_bounded():
         (view((1,), (1,), elements=-1), "negative"),
         (view((4, 4), (1,)), "dimensions"),
         (view((1,) * 9, (1,) * 9), "dimensions"),
+        (view((1 << 40, 0), (1, 7)), "is empty"),
+        (view((1 << 20, 0, 1 << 20), (1, 1, 1 << 20)), "is empty"),
     ],
 )
 def test_a_tensor_that_lies_is_named(tensor, told):
