@@ -15,11 +15,12 @@ from voxswap_server.engine import stored_prompt
 from voxswap_server.engine.networks import Networks
 from voxswap_server.engine.prompt_audio import Encoders, encode_prompt_audio
 from voxswap_server.engine.prompts import PromptConfig
+from voxswap_server.errors import BadReferenceAudio
 from voxswap_server.nn.decoders import load_decoder
 from voxswap_server.nn.reference import content_wave, mix_down
 from voxswap_server.nn.specs import spec_of
 from voxswap_server.text.frontend import TextFrontend
-from voxswap_server.text.languages import upstream_code
+from voxswap_server.text.languages import prompt_code
 from voxswap_store.assets import content_encoder
 from voxswap_store.converted import Converted
 
@@ -55,6 +56,29 @@ class PromptImport:
         clip = self.decoded(audio)
         content_wave(mix_down(clip.samples), clip.rate_hz)
 
+    def check_auxiliary(self, audio: bytes) -> None:
+        """A clip that is mixed in need only be readable.
+
+        Raises:
+            BadReferenceAudio: it is not.
+        """
+        try:
+            self.decoded(audio)
+        except BadReferenceAudio as error:
+            error.field = "prompt.auxiliary"
+            raise
+
+    def phones(self, prompt: Prompt, version: str) -> tuple[int, ...]:
+        """Of the transcript; () where there is none.
+
+        Raises:
+            RequestError: a voice of this version cannot read it.
+        """
+        transcript, symbols = prompt.transcript.strip(), spec_of(version).symbols
+        if not transcript:
+            return ()
+        return self._frontend.prompt(transcript, prompt_code(prompt.language, symbols), symbols).phones
+
     @torch.inference_mode()
     def encode(self, prompt: Prompt, version: str, decoder: Converted) -> Mapping[str, Tensor]:
         """Implements `voxswap_store.importer.EncodePrompt`.
@@ -64,10 +88,7 @@ class PromptImport:
             RequestError: no content encoder has the width that the voice was trained on.
         """
         spec = spec_of(version)
-        phones = torch.empty(0, dtype=torch.long)
-        if prompt.transcript.strip():
-            code = upstream_code(prompt.language, spec.symbols)
-            phones = torch.tensor(self._frontend.prompt(prompt.transcript, code, spec.symbols).phones)
+        phones = torch.tensor(self.phones(prompt, version), dtype=torch.long)
         clips = [self.decoded(clip) for clip in (prompt.audio, *prompt.auxiliary)]
         network = load_decoder(decoder.config, decoder.tensors)
         with ExitStack() as held:

@@ -9,10 +9,10 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Protocol, TypeVar
 
-from voxswap_server.domain import Pronunciation, VoiceChanges, VoiceInfo, VoiceUpload
+from voxswap_server.domain import Prompt, Pronunciation, VoiceChanges, VoiceInfo, VoiceUpload
 from voxswap_server.engine.importing import PromptImport
 from voxswap_server.engine.residency.contract import VoiceState
-from voxswap_server.errors import VoiceUnusable
+from voxswap_server.errors import VoiceUnusable, full_disk
 from voxswap_server.logs import audit
 from voxswap_server.nn.specs import spec_of
 from voxswap_server.text.pronunciations import lexicon
@@ -63,7 +63,7 @@ class StoreLibrary:
 
     async def update_voice(self, voice_id: str, changes: VoiceChanges) -> VoiceInfo:
         if changes.prompt is not None:
-            await self._run(partial(self._prompts.check_main, changes.prompt.audio))
+            await self._run(partial(self._check_prompt, voice_id, changes.prompt))
         if changes.pronunciations:
             await self._run(partial(self._check_pronunciations, voice_id, changes.pronunciations))
         entry = await self._run(partial(self._catalogue.update, voice_id, changes))
@@ -75,6 +75,13 @@ class StoreLibrary:
         await self._run(partial(self._catalogue.delete, voice_id))
         audit("delete", voice=voice_id)
         await self._residency.unload_voice(voice_id)
+
+    def _check_prompt(self, voice_id: str, prompt: Prompt) -> None:
+        """Raises `RequestError` for one that the voice cannot speak after, before it is kept."""
+        self._prompts.check_main(prompt.audio)
+        for clip in prompt.auxiliary:
+            self._prompts.check_auxiliary(clip)
+        self._prompts.phones(prompt, self._catalogue.get(voice_id).manifest.version)
 
     def _check_pronunciations(self, voice_id: str, pronunciations: Sequence[Pronunciation]) -> None:
         """Raises `RequestError` for one that the voice's alphabet cannot say, before it is kept."""
@@ -107,4 +114,9 @@ class StoreLibrary:
         )
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        except OSError as error:
+            if (full := full_disk(error)) is not None:
+                raise full from error
+            raise

@@ -21,6 +21,7 @@ from voxswap_server.engine.prompt_audio import Reference, encode_conditioning
 from voxswap_server.engine.prompt_keys import Limits, PromptKeys
 from voxswap_server.engine.stored_prompt import conditioning_of, conditioning_tensors, on_host
 from voxswap_server.engine.voice import PromptAudio, Voice
+from voxswap_server.errors import BadReferenceAudio
 from voxswap_server.nn.reference import ReferenceFeatures
 
 
@@ -126,7 +127,11 @@ class PromptEncoding:
         if index not in self._references:
             limits = self._means.limits
             work = partial(decode, self._clips[index], max_s=limits.max_s, max_bytes=limits.max_bytes)
-            clip = yield Await(self._means.executor.submit(work))
+            try:
+                clip = yield Await(self._means.executor.submit(work))
+            except BadReferenceAudio as error:
+                error.field = "prompt.auxiliary" if index else "prompt.audio"
+                raise
             self._references[index] = Reference(clip)
         return self._references[index]
 

@@ -28,9 +28,9 @@ from voxswap_server.engine.prompt_keys import (
 from voxswap_server.engine.stored_prompt import on_host
 from voxswap_server.engine.text_encoder import EncodedText, TextEncoding
 from voxswap_server.engine.voice import PromptAudio, Voice
-from voxswap_server.errors import RequestError
+from voxswap_server.errors import RequestError, VoiceUnusable
 from voxswap_server.nn.decoder import Conditioning
-from voxswap_server.text.languages import upstream_code
+from voxswap_server.text.languages import prompt_code
 
 _QUANTIZERS = 4096
 """Addresses of decoders' quantizers that are remembered."""
@@ -101,6 +101,7 @@ class Prompts:
         Raises:
             RequestError: there is none, or the version needs a transcript and there is none.
             BadReferenceAudio, AssetMissing: as their names say.
+            VoiceUnusable: the voice's own transcript cannot be read.
         """
         prompt = override or voice.prompt
         if prompt is None:
@@ -113,8 +114,14 @@ class Prompts:
             yield Tell(Notice("AUXILIARY_NOT_HEARD", told))
         text = EncodedText(torch.empty(0, dtype=torch.long), None)
         if transcript:
-            code = upstream_code(prompt.language, spec.symbols)
-            text = yield from self._text.transcript(transcript, code, spec.symbols)
+            try:
+                code = prompt_code(prompt.language, spec.symbols)
+                text = yield from self._text.transcript(transcript, code, spec.symbols)
+            except RequestError as error:
+                if override is not None:
+                    raise
+                why = f"the transcript of its reference audio: {error.message}"
+                raise VoiceUnusable(voice.manifest.voice_id, why) from error
         elif not spec.no_prompt:
             raise RequestError(
                 f"version {spec.version} needs the transcript of the reference audio", field="prompt.transcript"

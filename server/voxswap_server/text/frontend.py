@@ -205,12 +205,16 @@ class TextFrontend:
         """Phones of a reference audio's transcript: one utterance, with a final stop.
 
         Raises:
-            RequestError: as `analyse`.
+            RequestError: as `analyse`; it is about the prompt.
         """
         text = text.strip("\n")
         if text and text[-1] not in cuts.SPLITTERS:
             text += cuts.final_stop(code)
-        return self.analyse(text, code, symbols)
+        try:
+            return self.analyse(text, code, symbols)
+        except RequestError as error:
+            error.field = "prompt.transcript"
+            raise
 
     def _analyse(self, segment: str, code: str, symbols: str, manner: Manner) -> Utterance:
         runs: list[Run] = []

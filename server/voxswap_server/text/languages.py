@@ -64,6 +64,19 @@ def upstream_code(language: Language, symbols: str) -> str:
     )
 
 
+def prompt_code(language: Language, symbols: str) -> str:
+    """The same for the transcript of reference audio.
+
+    Raises:
+        UnsupportedLanguage: as `upstream_code`; it is about the prompt.
+    """
+    try:
+        return upstream_code(language, symbols)
+    except UnsupportedLanguage as error:
+        error.field = "prompt.language_code"
+        raise
+
+
 def _primary(code: str) -> str:
     subtags = code.strip().lower().replace("_", "-").split("-")
     if subtags[:2] == ["zh", "yue"]:

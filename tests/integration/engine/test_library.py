@@ -10,8 +10,8 @@ from tests.fixtures.engines import asking, engine_over, hear
 from tests.fixtures.tiny_voice import prompt, sovits_bytes, t2s_bytes
 from voxswap_server.app import Engine
 from voxswap_server.demo.tiny import lora_checkpoint, write_pretrained_models
-from voxswap_server.domain import VoiceUpload
-from voxswap_server.errors import AssetMissing, BadReferenceAudio
+from voxswap_server.domain import Language, Prompt, VoiceChanges, VoiceUpload
+from voxswap_server.errors import AssetMissing, BadReferenceAudio, RequestError, VoiceUnusable
 from voxswap_store.asset_importer import import_assets
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -50,3 +50,25 @@ async def test_what_cannot_be_imported_is_refused_and_leaves_nothing(engine: Eng
     with pytest.raises(BadReferenceAudio):
         await engine.library.create_voice(upload("deaf", prompt=type(noise)(b"noise", "", noise.language)))
     assert not {"lora", "deaf"} & set(engine.catalogue.ids())
+
+
+async def test_a_prompt_that_cannot_be_spoken_after_is_refused_before_it_is_kept(engine: Engine) -> None:
+    await engine.library.create_voice(upload("kept"))
+    before, good = engine.catalogue.get("kept").revision, prompt(2)
+    for changed, field in (
+        (Prompt(good.audio, "word " * 200, Language("en")), "prompt.transcript"),
+        (Prompt(good.audio, "____", Language("en")), "prompt.transcript"),
+        (Prompt(good.audio, good.transcript, Language("fr")), "prompt.language_code"),
+        (Prompt(good.audio, good.transcript, good.language, (b"noise",)), "prompt.auxiliary"),
+    ):
+        with pytest.raises(RequestError) as refusal:
+            await engine.library.update_voice("kept", VoiceChanges(prompt=changed))
+        assert refusal.value.field == field
+    assert engine.catalogue.get("kept").revision == before
+
+
+async def test_a_voice_whose_own_transcript_cannot_be_read_is_what_is_at_fault(engine: Engine) -> None:
+    await engine.library.create_voice(upload("mumbling"))
+    engine.catalogue.update("mumbling", VoiceChanges(prompt=Prompt(prompt(3).audio, "____", Language("en"))))
+    with pytest.raises(VoiceUnusable, match="'mumbling' cannot be used: the transcript of its reference audio"):
+        await hear(engine.synthesizer, asking("mumbling", "Good morning."))

@@ -17,7 +17,9 @@ from voxswap_server.app import Engine
 from voxswap_server.domain import (
     AudioChunk,
     AudioFormat,
+    Language,
     Notice,
+    Prompt,
     StreamStarted,
     SynthesisDone,
     TimestampKind,
@@ -37,7 +39,7 @@ from voxswap_server.domain_live import (
 from voxswap_server.engine.job import Emit, Routine
 from voxswap_server.engine.live import performer
 from voxswap_server.engine.speaking import speak
-from voxswap_server.errors import DeadlineExceeded, EngineError, Overloaded, RequestError, VoiceNotFound
+from voxswap_server.errors import DeadlineExceeded, EngineError, Overloaded, RequestError, TextTooLong, VoiceNotFound
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ONE, TWO = "Good morning to all of you. ", "How are you today?"
@@ -74,6 +76,12 @@ async def test_each_sentence_sounds_as_a_request_with_its_own_seed(engine: Engin
     assert [chunk.sequence for chunk in chunks] == list(range(len(chunks)))
     assert [chunk.start_sample for chunk in chunks] == [0, *np.cumsum([chunk.samples for chunk in chunks])[:-1]]
     assert nothing_is_leased(engine)
+
+
+async def test_the_largest_seeds_are_those_of_requests_too(engine: Engine) -> None:
+    heard = await hear_live(engine.live, live_config("amber", seed=2**64 - 1), LiveText(ONE))
+    assert heard.started.seed == 2**64 - 1
+    assert (heard.pcm == await alone(engine, "amber", ONE, seed=2**64 - 1)).all()
 
 
 async def test_a_switch_at_the_next_sentence_is_exact_to_the_sample(engine: Engine) -> None:
@@ -182,6 +190,14 @@ async def test_what_cannot_be_read_is_passed_over_with_a_notice(engine: Engine) 
     heard = await hear_live(engine.live, live_config("amber"), LiveText("____. " + ONE))
     assert [notice.code for notice in heard.of(Notice)] == ["INVALID_REQUEST"]
     assert heard.pcm.size > 0
+
+
+async def test_a_transcript_that_cannot_be_read_is_an_error_and_not_silence(engine: Engine) -> None:
+    prompt = Prompt(b"", "word " * 200, Language("en"))
+    with pytest.raises(TextTooLong) as refusal:
+        await hear_live(engine.live, live_config("amber", prompt=prompt), LiveText(ONE))
+    assert refusal.value.field == "prompt.transcript"
+    assert nothing_is_leased(engine)
 
 
 async def test_refusals(engine: Engine) -> None:

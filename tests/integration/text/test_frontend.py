@@ -105,6 +105,13 @@ def test_a_prompt_is_one_utterance_with_a_final_stop(frontend, text, code, close
     assert utterance.text[-1] in SPLITTERS
 
 
+@pytest.mark.parametrize("text", ["word " * 200, "____"])
+def test_what_is_wrong_with_a_prompt_is_told_of_the_prompt(frontend, text):
+    with pytest.raises(RequestError) as refusal:
+        frontend.prompt(text, "en", "v2")
+    assert refusal.value.field == "prompt.transcript"
+
+
 def test_digits_of_other_scripts_are_read(frontend):
     assert frontend.analyse("١٢ apples today", "en", "v2").norm_text == "twelve apples today"
     assert "十二" in frontend.analyse("今天买了१२个苹果", "zh", "v2").norm_text

@@ -24,7 +24,7 @@ from voxswap_server.logs import current_trace_id
 from voxswap_server.text.languages import upstream_code
 from voxswap_server.text.utterances import Manner, Script
 
-_SEEDS = 2**63
+_SEEDS = 2**64
 _AHEAD = LookAhead()
 
 
