@@ -5,11 +5,9 @@ which takes as long as reading a voice into it. So pages are large where the ker
 refers to any more is kept for the next voice, which is mostly as long.
 """
 
-import math
 import mmap
 import threading
 import weakref
-from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -18,7 +16,6 @@ from torch import Tensor
 
 LARGE_BYTES: Final = 4 << 20
 """From here on stretches of their own pay."""
-_LINE_BYTES: Final = 64
 _SLACK: Final = 1.25
 """A stretch is used again for what fills most of it."""
 
@@ -32,7 +29,7 @@ class Blocks:
 
     def __init__(self, keep_bytes: int = 0) -> None:
         self._keep_bytes = keep_bytes
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the garbage collector may find a stretch in mid-step
         self._spare: list[mmap.mmap] = []
         self._lent: dict[int, int] = {}
         """Of what is in use: where it begins, and its bytes."""
@@ -59,6 +56,12 @@ class Blocks:
         with self._lock:
             return address in self._lent
 
+    def keep_at_most(self, keep_bytes: int) -> None:
+        """From now on, of what nobody uses."""
+        with self._lock:
+            self._keep_bytes = keep_bytes
+            self._trim()
+
     def clear(self) -> None:
         """Gives the system what nobody uses."""
         with self._lock:
@@ -79,8 +82,11 @@ class Blocks:
         with self._lock:
             del self._lent[address]
             self._spare.append(area)
-            while self._spare and sum(map(len, self._spare)) > self._keep_bytes:
-                self._spare.pop(0)
+            self._trim()
+
+    def _trim(self) -> None:
+        while self._spare and sum(map(len, self._spare)) > self._keep_bytes:
+            self._spare.pop(0)
 
 
 def _new(size_bytes: int) -> mmap.mmap:
@@ -88,26 +94,3 @@ def _new(size_bytes: int) -> mmap.mmap:
     if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux
         area.madvise(mmap.MADV_HUGEPAGE)
     return area
-
-
-def views(shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype, blocks: Blocks) -> dict[str, Tensor]:
-    """Tensors of one dtype with anything in them, in one block without holes."""
-    return laid_out(shapes, dtype, blocks)[1]
-
-
-def laid_out(
-    shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype, blocks: Blocks
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The block of `views`, flat, and they in the order in which they follow each other there."""
-    counts = {name: math.prod(shape) for name, shape in shapes.items()}
-    room = blocks.take(sum(counts.values()) * dtype.itemsize).view(dtype)
-    # Those of odd lengths last, so that all others begin on a cache line.
-    order = sorted(shapes, key=lambda name: counts[name] * dtype.itemsize % _LINE_BYTES != 0)
-    pieces = torch.split(room, [counts[name] for name in order]) if order else ()
-    return room, {name: piece.view(shapes[name]) for name, piece in zip(order, pieces, strict=True)}
-
-
-def converted(tensors: Mapping[str, Tensor], dtype: torch.dtype, blocks: Blocks) -> dict[str, Tensor]:
-    """Copies in one dtype, in one block without holes."""
-    made = views({name: tuple(tensor.shape) for name, tensor in tensors.items()}, dtype, blocks)
-    return {name: made[name].copy_(tensor) for name, tensor in tensors.items()}

@@ -5,6 +5,7 @@ safetensors library sorts tensors by name when it writes; the order here is the 
 read out of loading a network.
 """
 
+import hashlib
 import json
 import math
 import struct
@@ -63,6 +64,12 @@ class Header:
     def size_bytes(self) -> int:
         """Bytes of all tensors."""
         return sum(spec.size_bytes for spec, _ in self.tensors.values())
+
+    @cached_property
+    def layout(self) -> str:
+        """Equal for files that hold tensors of the same names, kinds and shapes at the same places."""
+        places = sorted((begin, spec.name, spec.dtype, spec.shape) for spec, begin in self.tensors.values())
+        return hashlib.sha256(repr(places).encode()).hexdigest()
 
 
 def load_order(specs: Iterable[TensorSpec]) -> list[TensorSpec]:

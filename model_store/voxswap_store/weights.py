@@ -1,44 +1,29 @@
 """Tensors on disk and in memory: one file, one read, one block.
 
 Knows nothing of which network they belong to. A file is read from front to back into one preallocated block, and every
-tensor is a view of it, so a voice is as many bytes as its file says, moves to a device in one copy and leaves in one.
+tensor is a view of it (see `memory_layout`), so a voice moves to a device in one copy and leaves in one.
 """
 
 import hashlib
 import json
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import torch
 from torch import Tensor
 
-from voxswap_store.blocks import Blocks, laid_out
+from voxswap_store.blocks import Blocks
 from voxswap_store.converted import Converted
 from voxswap_store.files import Sink
 from voxswap_store.known_headers import KnownHeaders
+from voxswap_store.memory_layout import DTYPES, Kinds, Layout
 from voxswap_store.safetensors_header import BadHeader, Header, TensorSpec, encode_header, load_order, read_header
 
-DTYPES: Final[Mapping[str, torch.dtype]] = {
-    "F64": torch.float64,
-    "I64": torch.int64,
-    "F32": torch.float32,
-    "I32": torch.int32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
 _NAMES: Final = {dtype: name for name, dtype in DTYPES.items()}
 _CONFIG: Final = "config"
 _DIGESTS: Final = "digests"
-_PIECE_BYTES: Final = 256 << 10
-"""Of a tensor that is converted on the way."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +31,15 @@ class Weights:
     """A file in memory."""
 
     tensors: dict[str, Tensor]
-    """Views of `block`, in the order of the file."""
+    """Views of `block`."""
     config: dict[str, Any]
     """What the network must know to adopt them; {} where the file has none."""
     digests: dict[str, str]
     """Content address of each tensor: equal ones may share their memory."""
     block: Tensor
-    """(bytes,) uint8: everything; nothing where the tensors were converted."""
+    """(bytes,) uint8: everything."""
+    layout: Layout
+    """How it lies there."""
 
 
 def load_weights(
@@ -60,7 +47,7 @@ def load_weights(
     *,
     pin_memory: bool = False,
     blocks: Blocks | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | Kinds | None = None,
     headers: KnownHeaders | None = None,
 ) -> Weights:
     """Reads a file of the store.
@@ -69,7 +56,7 @@ def load_weights(
         path: the file.
         pin_memory: page-locked memory, from which a GPU copies by itself.
         blocks: where other memory comes from; None takes new memory.
-        dtype: what all tensors become on the way, in memory that is not page-locked; None leaves them as they are.
+        dtype: what all tensors become on the way, or what each does; None leaves them as they are.
         headers: those of files that were read before.
 
     Raises:
@@ -86,81 +73,40 @@ def read_weights(
     *,
     pin_memory: bool = False,
     blocks: Blocks | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | Kinds | None = None,
     header: Header | None = None,
 ) -> Weights:
     """As `load_weights`, from an open file, of which the header may be known."""
     header = header or read_header(file)
-    blocks = blocks or Blocks()
-    file.seek(header.begin)
     config, digests = _json(header, _CONFIG), _json(header, _DIGESTS)
-    if dtype and any(DTYPES[spec.dtype] != dtype for spec, _ in header.tensors.values()):
-        return Weights(_read_converted(file, header, dtype, blocks), config, digests, torch.empty(0, dtype=torch.uint8))
+    layout = Layout(header, (lambda _name, _stored: dtype) if isinstance(dtype, torch.dtype) else dtype)
     if pin_memory:
-        block = torch.empty(header.size_bytes, dtype=torch.uint8, pin_memory=True)
+        block = torch.empty(layout.size_bytes, dtype=torch.uint8, pin_memory=True)
     else:
-        block = blocks.take(header.size_bytes)
-    _fill(file, _raw(block))
-    return Weights(_views(block, header), config, digests, block)
+        block = (blocks or Blocks()).take(layout.size_bytes)
+    tensors = layout.tensors(block)
+    layout.fill(file, header, block)
+    return Weights(tensors, config, digests, block, layout)
 
 
-def _read_converted(file: BinaryIO, header: Header, dtype: torch.dtype, blocks: Blocks) -> dict[str, Tensor]:
-    """From front to back: what has the dtype goes where it belongs, other tensors come through a small buffer.
+def shape_of(header: Header) -> tuple[str, str]:
+    """What files have in common whose networks differ in nothing but their numbers: layout and config."""
+    return header.layout, header.metadata.get(_CONFIG, "")
 
-    Neighbours are read as one, so the many small tensors of a network cost little more than their bytes.
+
+def read_again(file: BinaryIO, header: Header, weights: Weights) -> None:
+    """Reads another file into the memory of these: every tensor of theirs, wherever it is used, is the other's then.
+
+    Args:
+        file: open.
+        header: its own, of the same layout as that of the file that they came from.
+        weights: which nobody computes with. If this raises, they are half of one file and half of another.
+
+    Raises:
+        BadHeader: the file ended too soon.
+        OSError: it cannot be read.
     """
-    neighbours = list(_neighbours(header))
-    room, tensors = laid_out({spec.name: spec.shape for _, _, specs in neighbours for spec in specs}, dtype, blocks)
-    target, buffer = _raw(room), torch.empty(_PIECE_BYTES, dtype=torch.uint8)  # the buffer stays in a core's cache
-    raw = _raw(buffer)
-    for stored, _, specs in neighbours:
-        numbers = buffer.view(stored)
-        for begin, end in _stretches(specs, tensors):
-            if stored == dtype:
-                _fill(file, target[begin * dtype.itemsize : end * dtype.itemsize])
-                continue
-            for start in range(begin, end, len(numbers)):
-                stop = min(start + len(numbers), end)
-                _fill(file, raw[: (stop - start) * stored.itemsize])
-                room[start:stop].copy_(numbers[: stop - start])
-    return tensors
-
-
-def _stretches(specs: Iterable[TensorSpec], tensors: Mapping[str, Tensor]) -> Iterator[tuple[int, int]]:
-    """Where tensors begin and end in their block, in elements; those that follow each other there are one."""
-    begin = end = 0
-    for spec in specs:
-        tensor = tensors[spec.name]
-        start = int(tensor.storage_offset())
-        if start != end:
-            if end > begin:
-                yield begin, end
-            begin = start
-        end = start + tensor.numel()
-    if end > begin:
-        yield begin, end
-
-
-def _neighbours(header: Header) -> Iterator[tuple[torch.dtype, int, list[TensorSpec]]]:
-    """Tensors of one dtype that follow each other: it, at which byte behind the header they begin, and they."""
-    in_order = sorted(header.tensors.values(), key=lambda pair: (pair[1], pair[0].size_bytes))
-    for dtype, group in groupby(in_order, key=lambda pair: pair[0].dtype):
-        pairs = list(group)
-        yield DTYPES[dtype], pairs[0][1], [spec for spec, _ in pairs]
-
-
-def _fill(file: BinaryIO, room: memoryview) -> None:
-    """Reads as many bytes as there is room for."""
-    while room:
-        count = file.readinto(room)  # type: ignore[attr-defined]  # every binary file has it, BinaryIO forgot it
-        if not count:
-            raise BadHeader("the file ended while it was read")
-        room = room[count:]
-
-
-def _raw(tensor: Tensor) -> memoryview:
-    """The memory of a contiguous tensor."""
-    return tensor.view(torch.uint8).numpy().data
+    weights.layout.fill(file, header, weights.block)
 
 
 def write_weights(file: Sink, converted: Converted, extra: Mapping[str, str] | None = None) -> None:
@@ -182,19 +128,6 @@ def write_weights(file: Sink, converted: Converted, extra: Mapping[str, str] | N
     file.write(encode_header(specs, metadata))
     for spec in specs:
         file.write(_bytes(prepared[spec.name]))
-
-
-def _views(block: Tensor, header: Header) -> dict[str, Tensor]:
-    """Every tensor, as a part of the block."""
-    tensors: dict[str, Tensor] = {}
-    for dtype, begin, specs in _neighbours(header):
-        counts = [math.prod(spec.shape) for spec in specs]
-        part = block[begin : begin + sum(counts) * dtype.itemsize]
-        if begin % dtype.itemsize:  # a foreign file: safetensors promises no alignment
-            part = part.clone()
-        pieces = torch.split(part.view(dtype), counts)
-        tensors |= {spec.name: piece.view(spec.shape) for spec, piece in zip(specs, pieces, strict=True)}
-    return tensors
 
 
 def _json(header: Header, key: str) -> dict[str, Any]:

@@ -279,7 +279,7 @@ def test_a_backend_that_cannot_is_refused(arguments, message):
 )
 @pytest.mark.parametrize("dtypes", ["halves", "singles", "mixed"])
 def test_backends_take_what_they_say(backend, precision, kind, dtypes):
-    """Of a file that was read as one block."""
+    """Of a file that was read as one block, in the dtypes that they ask for."""
     converted = convert_t2s(*t2s_checkpoint(1))
     for number, (name, tensor) in enumerate(converted.tensors.items()):
         converted.tensors[name] = (
@@ -287,12 +287,16 @@ def test_backends_take_what_they_say(backend, precision, kind, dtypes):
         )
     file = BytesIO()
     write_weights(file, converted)
-    weights = read_weights(file)
-    apart = weights.tensors if backend == "auto" else {name: each.clone() for name, each in weights.tensors.items()}
-    net = load_t2s(T2SConfig.from_dict(weights.config), apart, placed(), backend=backend, precision=precision)
+    stored = {name: Stored(tensor.dtype, tuple(tensor.shape)) for name, tensor in converted.tensors.items()}
+    row = BACKENDS[chosen(backend, placed(), precision)]
+    dtypes = row.read_as(stored, placed(), precision)
+    weights = read_weights(file, dtype=lambda name, _: dtypes[name])
+    config = T2SConfig.from_dict(weights.config)
+    net = load_t2s(config, weights.tensors, placed(), backend=backend, precision=precision)
     assert isinstance(net, kind)
-    stored = {name: Stored(tensor.dtype, tuple(tensor.shape)) for name, tensor in weights.tensors.items()}
-    assert BACKENDS[chosen(backend, placed(), precision)].planned_bytes(stored, placed(), precision) == size_of(net)
+    assert row.planned_bytes(stored, placed(), precision) == size_of(net)
+    adopted = {tensor.untyped_storage().data_ptr() for tensor in net.tensors.values()}
+    assert (adopted == {weights.block.untyped_storage().data_ptr()}) == (precision == "exact")
 
 
 def test_machine_code_is_made_once_a_shape():

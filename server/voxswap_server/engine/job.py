@@ -31,8 +31,12 @@ class Growth(Protocol):
         """By how many seconds it is wanted later where it may be put off; 0 once it does not grow any more."""
         ...
 
-    def gather(self) -> None:
-        """Its call will do all that is there by then; else it does what it does whenever it is alone."""
+    def gather(self, *, whole: bool) -> None:
+        """Its call will do all that is there by then; else it does what it does whenever it is alone.
+
+        Args:
+            whole: nobody waits for the beginning of it alone.
+        """
         ...
 
 

@@ -27,6 +27,7 @@ from voxswap_server.engine.residency.contract import (
 )
 from voxswap_server.engine.rounded import FOLDER as ROUNDED
 from voxswap_server.engine.rounded import Counter, RoundedFiles, Uncounted
+from voxswap_server.engine.slots import Slot, Slots, has_all_in
 from voxswap_server.engine.stored_networks import StoredNetwork, load_network, stored_network, unusable
 from voxswap_server.engine.voice import PromptAudio, Voice
 from voxswap_server.engine.voice_files import VerifiedFiles, header_of, prompt_of, told
@@ -40,12 +41,12 @@ from voxswap_server.nn.t2s import T2SConfig
 from voxswap_server.nn.t2s_backends import BACKENDS, Precision, Stored, TokenModel, chosen
 from voxswap_server.nn.vocoder import Vocoder
 from voxswap_store.assets import base_file
-from voxswap_store.blocks import Blocks, converted
 from voxswap_store.catalogue import Catalogue
 from voxswap_store.entries import VoiceEntry
 from voxswap_store.known_headers import KnownHeaders
+from voxswap_store.memory_layout import DTYPES, Kinds
 from voxswap_store.safetensors_header import BadHeader
-from voxswap_store.weights import DTYPES, Weights, load_weights
+from voxswap_store.weights import Weights, load_weights, read_again, read_weights, shape_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,10 @@ class _Source:
     path: Path
     sha256: str
     build: Callable[[Weights], object]
-    dtype: torch.dtype | None
+    dtype: torch.dtype | Kinds | None
     """What its tensors become while they are read; None leaves them as they are."""
+    recipe: str | None = None
+    """Networks of equal recipes are built alike, so that one can be read into the memory of another; None: never."""
     rounded: bool = False
     """What is built of it is kept, and read the next time."""
 
@@ -91,7 +94,7 @@ class StoreLoader:
         self._placement = placed(device)
         describe(config, self._placement)  # what cannot be is said now, not with the first voice
         self._verified, self._headers = VerifiedFiles(), KnownHeaders()
-        self._blocks = Blocks(_SPARE_BYTES)
+        self._slots = Slots(_SPARE_BYTES)
         self._rounded = RoundedFiles(catalogue.root / ROUNDED, config.rounded_bytes, rounded or Uncounted())
 
     @property
@@ -138,10 +141,11 @@ class StoreLoader:
             value = self._network(source) if isinstance(source, StoredNetwork) else self._file(source)
         except (MemoryError, RuntimeError) as error:
             if is_exhausted(error):
-                self._blocks.clear()
+                self._slots.clear()
                 raise DeviceOutOfMemory from error
             raise
-        return LoadedPart(part.key, value, size_of(value))
+        size_bytes = self._slots.size_of(value)
+        return LoadedPart(part.key, value, size_of(value) if size_bytes is None else size_bytes)
 
     def demote(self, part: LoadedPart) -> LoadedPart:
         return self._moved(part, torch.device("cpu"))
@@ -182,7 +186,8 @@ class StoreLoader:
 
     def release(self, part: LoadedPart) -> None:
         """As `VoiceLoader.release`: the last reference goes, then the heap is trimmed if there was much of it on it."""
-        on_heap_bytes = size_of(part.value, but_for=self._blocks.is_lent)
+        in_a_slot = self._slots.size_of(part.value) is not None
+        on_heap_bytes = 0 if in_a_slot else size_of(part.value, but_for=self._slots.blocks.is_lent)
         part.value = None
         if on_heap_bytes >= _WORTH_TRIMMING_BYTES or self._device.is_cuda:
             give_back_to_the_system()
@@ -211,18 +216,40 @@ class StoreLoader:
         try:
             if source.rounded:
                 return self._in_eight_bits(source)
+            if source.recipe is not None and not self._device.is_cuda:
+                return self._in_a_slot(source, source.recipe)
             return source.build(self._weights(source))
         except (OSError, BadHeader, ValueError) as error:
             raise VoiceUnusable(source.voice_id, f"{source.path.name}: {told(error)}") from error
 
     def _weights(self, source: _Source) -> Weights:
         self._verified.check(source.path, source.sha256)
-        pinned, dtype = self._device.is_cuda, source.dtype
-        return load_weights(source.path, pin_memory=pinned, blocks=self._blocks, dtype=dtype, headers=self._headers)
+        pinned, dtype, blocks = self._device.is_cuda, source.dtype, self._slots.blocks
+        return load_weights(source.path, pin_memory=pinned, blocks=blocks, dtype=dtype, headers=self._headers)
+
+    def _in_a_slot(self, source: _Source, recipe: str) -> object:
+        """Read into the memory of a network of the same shape that nobody uses, if there is one."""
+        self._verified.check(source.path, source.sha256)
+        with source.path.open("rb", buffering=0) as file:
+            header = self._headers.of(file)
+            key = recipe, *shape_of(header)
+            slot = self._slots.take(key)
+            if slot is None:
+                weights = read_weights(file, blocks=self._slots.blocks, dtype=source.dtype, header=header)
+                network = source.build(weights)
+                if not has_all_in(network, weights):
+                    return network
+                return self._slots.lend(Slot(key, network, weights))
+            try:
+                read_again(file, header, slot.weights)
+            except BaseException:
+                self._slots.put_back(slot)
+                raise
+        return self._slots.lend(slot)
 
     def _in_eight_bits(self, source: _Source) -> TokenModel:
         """Of the rounded weights that were kept; or else of the exact ones, and then they are kept."""
-        kept = self._rounded.read(source.sha256, self._blocks)
+        kept = self._rounded.read(source.sha256, self._slots.blocks)
         if kept is not None:
             return cast("TokenModel", source.build(kept))
         weights = self._weights(source)
@@ -236,7 +263,8 @@ class StoreLoader:
             prod(spec.shape) * itemsize for spec, _ in header_of(entry, path, self._headers).tensors.values()
         )
         dtype = None if build == self._prompt else self._read_as
-        return PartPlan(sha256, size_bytes, _Source(entry.voice_id, path, sha256, build, dtype))
+        recipe = "decoder" if build == self._decoder else None
+        return PartPlan(sha256, size_bytes, _Source(entry.voice_id, path, sha256, build, dtype, recipe))
 
     def _t2s_part(self, entry: VoiceEntry) -> PartPlan:
         """Weights of which the backend computes as they are stored take what their file takes."""
@@ -245,10 +273,12 @@ class StoreLoader:
         tensors = header_of(entry, path, self._headers).tensors
         stored = {name: Stored(DTYPES[spec.dtype], spec.shape) for name, (spec, _) in tensors.items()}
         size_bytes = BACKENDS[backend].planned_bytes(stored, self._placement, precision)
+        kinds = BACKENDS[backend].read_as(stored, self._placement, precision)
         key = file.sha256 if precision == "exact" else f"{file.sha256}+{precision}"
         build = partial(self._t2s, backend=backend, precision=precision)
-        dtype = self._read_as if backend == "torch" else None
-        source = _Source(entry.voice_id, path, file.sha256, build, dtype, rounded=precision == "int8")
+        rounded = precision == "int8"
+        recipe = None if rounded else f"t2s {backend}"
+        source = _Source(entry.voice_id, path, file.sha256, build, lambda name, _: kinds[name], recipe, rounded)
         return PartPlan(key, size_bytes, source)
 
     def _faster_part(self, entry: VoiceEntry) -> PartPlan:
@@ -263,16 +293,14 @@ class StoreLoader:
         if self._device.is_cuda or self._device.dtype != torch.float32 or not processor().brain:
             raise RequestError("engine.bf16_voices needs a CPU with instructions for bfloat16, and precision fp32")
         specs = [spec for spec, _ in header_of(entry, entry.path(file), self._headers).tensors.values()]
-        size_bytes = sum(prod(spec.shape) * (2 if in_bfloat16(spec.name) else 4) for spec in specs)
-        source = _Source(entry.voice_id, entry.path(file), file.sha256, self._faster_decoder, dtype=None)
+        size_bytes = sum(prod(spec.shape) * _faster_kind(spec.name).itemsize for spec in specs)
+        source = _Source(
+            entry.voice_id, entry.path(file), file.sha256, self._faster_decoder, _faster_kind, recipe="faster decoder"
+        )
         return PartPlan(f"{file.sha256}+bf16", size_bytes, source)
 
     def _faster_decoder(self, weights: Weights) -> Decoder:
-        kinds: dict[bool, dict[str, Tensor]] = {False: {}, True: {}}
-        for name, tensor in weights.tensors.items():
-            kinds[in_bfloat16(name)][name] = tensor
-        tensors = converted(kinds[False], torch.float32, self._blocks)
-        return faster_decoder(weights.config, tensors | converted(kinds[True], torch.bfloat16, self._blocks))
+        return faster_decoder(weights.config, weights.tensors)
 
     def _t2s(self, weights: Weights, *, backend: str, precision: Precision) -> TokenModel:
         return BACKENDS[backend].load(T2SConfig.from_dict(weights.config), weights.tensors, self._placement, precision)
@@ -299,3 +327,7 @@ class StoreLoader:
     def _moved(self, part: LoadedPart, to: torch.device) -> LoadedPart:
         value = copied_to(part.value, to)
         return LoadedPart(part.key, value, size_of(value))
+
+
+def _faster_kind(name: str, _stored: torch.dtype | None = None) -> torch.dtype:
+    return torch.bfloat16 if in_bfloat16(name) else torch.float32

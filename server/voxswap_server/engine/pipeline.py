@@ -203,6 +203,7 @@ class Chunks:
         self.heard = 0
         """Tokens that were spoken, once the pieces are through."""
         self._gathers = False
+        self._whole = False
 
     @property
     def _known(self) -> bool:
@@ -210,7 +211,7 @@ class Chunks:
 
     def pieces(self) -> Iterator[Tensor]:
         """The next chunk, or all that are there when the device begins with it, if it gathers."""
-        first, beginning = True, not self.heard
+        first, early = True, not self.heard and not self._whole
         while (first or self._gathers) and not self.final and (self._known or self._feed.ended):
             first, self.final = False, not self._known
             tokens = self._feed.tokens if self.final else self._feed.tokens[: self.end]
@@ -218,11 +219,11 @@ class Chunks:
             self.heard = len(tokens) - (0 if self.final else self._stream.delay_tokens)
             if not self.final:
                 self.end = next(self._ends)
-        yield from self._stream.speak((CHUNK_TOKENS[0], PIECE_TOKENS[-1]) if beginning else PIECE_TOKENS[-1:])
+        yield from self._stream.speak((CHUNK_TOKENS[0], PIECE_TOKENS[-1]) if early else PIECE_TOKENS[-1:])
 
-    def gather(self) -> None:
+    def gather(self, *, whole: bool) -> None:
         """As `Growth.gather`."""
-        self._gathers = True
+        self._gathers, self._whole = True, whole
 
     def later_s(self) -> float:
         """As `Growth.later_s`: a token behind those that make it grow, until it fills a piece."""

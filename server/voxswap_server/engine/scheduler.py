@@ -10,7 +10,7 @@ so much later. Whoever shares the most urgent work's batch key rides along, most
 for all of them. Work that grows while it waits, and is cheaper in all when it is done at once, is put off in company.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -79,14 +79,28 @@ class PuttingOff:
     lost_s: float = 0.5
     """After so long a silence it is better to go on a little later, and for longer."""
 
-    def allowed(self, *, dry_s: float | None, now_s: float) -> bool:
+    def allowed(self, *, dry_s: float | None, now_s: float, crowded: bool = False) -> bool:
         """Whether it is right now.
 
         Args:
             dry_s: reading of the clock when the listener has played everything; None before the first audio.
             now_s: reading of the clock.
+            crowded: as `crowded` says.
         """
-        return dry_s is not None and not -self.lost_s < dry_s - now_s < self.comfort_s
+        return dry_s is not None and (crowded or not -self.lost_s < dry_s - now_s < self.comfort_s)
+
+    def crowded(self, dry_s: Iterable[float | None], *, now_s: float, each_s: float) -> bool:
+        """Whether listeners run dry whatever is done: to serve each of them once takes longer than they have.
+
+        A small piece now would then only make all of them wait longer.
+
+        Args:
+            dry_s: as of `allowed`, of all listeners.
+            now_s: reading of the clock.
+            each_s: what it takes to serve one.
+        """
+        short = sum(dry is None or dry - now_s < self.comfort_s for dry in dry_s)
+        return short * each_s > self.comfort_s
 
 
 def deadline_of(

@@ -8,7 +8,7 @@ tried again one by one.
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -19,6 +19,8 @@ from voxswap_server.engine.strands import Strands
 from voxswap_server.errors import Cancelled, DeadlineExceeded, Draining, VoxswapError
 
 _PUTTING_OFF: Final = PuttingOff()
+_RECENT: Final = 0.25
+"""How much the last of several calls says about the next one."""
 
 
 class WorkerMetrics(Protocol):
@@ -75,6 +77,8 @@ class Worker:
         self._cancelled: dict[int, VoxswapError] = {}
         self._patience = Patience(config.patience_s, config.batch_patience_s)
         self._strands = Strands(self.wake, explain, clock)  # the device thread's own
+        self._grown_s = 0.0
+        """What a call that had grown took of late: the device thread's own."""
         self._thread = threading.Thread(target=on_device_thread, args=(self._loop,), name="voxswap-device", daemon=True)
 
     def start(self) -> None:
@@ -178,9 +182,8 @@ class Worker:
     def _candidates(self) -> list[Candidate]:
         found, now_s = [], self._clock()
         ready = [job for job in self._strands.jobs.values() if job.outbox.ahead_s < self._config.max_ahead_s]
-        company = self._in_company(ready)
+        leisurely = self._leisurely(ready)
         for job in ready:
-            patient = company and _PUTTING_OFF.allowed(dry_s=job.playback.dry_s, now_s=now_s)
             deadline_s = deadline_of(
                 accepted_s=job.accepted_s,
                 first_audio_s=job.playback.started_s,
@@ -191,9 +194,17 @@ class Worker:
             for strand in job.strands:
                 call = strand.pending
                 if isinstance(call, DeviceCall):
-                    later_s = call.later_s + (call.growth.later_s() if patient and call.growth else 0.0)
+                    later_s = call.later_s + (call.growth.later_s() if job in leisurely and call.growth else 0.0)
                     found.append(Candidate(strand.number, deadline_s + later_s, call.batch_key, call.cost))
         return found
+
+    def _leisurely(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of them whose audio may be put off until there is more of it, now."""
+        if not self._in_company(jobs):
+            return []
+        now_s, listeners = self._clock(), [job.playback.dry_s for job in jobs if not job.batch]
+        crowded = _PUTTING_OFF.crowded(listeners, now_s=now_s, each_s=self._grown_s)
+        return [job for job in jobs if _PUTTING_OFF.allowed(dry_s=job.playback.dry_s, now_s=now_s, crowded=crowded)]
 
     def _in_company(self, jobs: Iterable[Job]) -> bool:
         """Whether several of them want the device, and may change how the others' work is cut."""
@@ -203,17 +214,22 @@ class Worker:
     def _call(self, strands: list[Strand]) -> None:
         calls = [strand.pending for strand in strands if isinstance(strand.pending, DeviceCall)]
         started_s = self._clock()
-        grown = [call.growth for call in calls if call.growth]
-        if grown and self._in_company(self._strands.jobs.values()):
-            for growth in grown:
-                growth.gather()
+        grown = [(strand.job, call.growth) for strand, call in zip(strands, calls, strict=True) if call.growth]
+        jobs = list(self._strands.jobs.values())
+        if grown and self._in_company(jobs):
+            leisurely = self._leisurely(jobs)
+            for job, growth in grown:
+                growth.gather(whole=job in leisurely)
         try:
             results = calls[0].run([call.payload for call in calls])
         except Exception as error:
             self._book(calls[0].stage, strands, started_s)
             self._recover(strands, error)
             return
-        self._metrics.stage(calls[0].stage, self._book(calls[0].stage, strands, started_s))
+        took_s = self._book(calls[0].stage, strands, started_s)
+        self._metrics.stage(calls[0].stage, took_s)
+        if grown:
+            self._grown_s += _RECENT * (took_s - self._grown_s)
         if calls[0].batch_key is not None:
             self._metrics.batch(len(calls))
         for strand, result in zip(strands, results, strict=True):

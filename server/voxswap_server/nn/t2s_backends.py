@@ -16,7 +16,7 @@ from voxswap_server.errors import RequestError
 from voxswap_server.nn.native.compiler import processor
 from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.t2s import T2S, KVCache, PrefillRow, T2SConfig
-from voxswap_server.nn.t2s_native import NativeT2S, native_bytes
+from voxswap_server.nn.t2s_native import NativeT2S, native_bytes, native_dtypes
 
 BackendName = Literal["auto", "native", "torch"]
 Precision = Literal["exact", "int8"]
@@ -86,6 +86,8 @@ class Backend:
     load: Callable[[T2SConfig, Mapping[str, Tensor], Placement, Precision], TokenModel]
     planned_bytes: Callable[[Mapping[str, Stored], Placement, Precision], int]
     """What the weights will take, exactly."""
+    read_as: Callable[[Mapping[str, Stored], Placement, Precision], Mapping[str, torch.dtype]]
+    """Which dtypes tensors should have when they are read: those that the backend computes from, where it can be."""
 
 
 def load_t2s(
@@ -150,14 +152,29 @@ def _torch_bytes(stored: Mapping[str, Stored], placement: Placement, _precision:
     return sum(prod(tensor.shape) for tensor in stored.values()) * placement.dtype.itemsize
 
 
+def _torch_dtypes(
+    stored: Mapping[str, Stored], placement: Placement, _precision: Precision
+) -> Mapping[str, torch.dtype]:
+    """A GPU converts faster, and takes fewer bytes over."""
+    on_cpu = placement.device.type == "cpu"
+    return {name: placement.dtype if on_cpu else tensor.dtype for name, tensor in stored.items()}
+
+
+def _native_dtypes(
+    stored: Mapping[str, Stored], _placement: Placement, precision: Precision
+) -> Mapping[str, torch.dtype]:
+    dtypes = {name: tensor.dtype for name, tensor in stored.items()}
+    return native_dtypes(dtypes) if precision == "exact" else dtypes
+
+
 def _native_bytes(stored: Mapping[str, Stored], _placement: Placement, precision: Precision) -> int:
     return native_bytes(stored, int8=precision == "int8")
 
 
 BACKENDS: Final[Mapping[str, Backend]] = MappingProxyType(
     {
-        "native": Backend(("exact", "int8"), _natively, _native, _native_bytes),
-        "torch": Backend(("exact",), lambda _place: True, _torch, _torch_bytes),
+        "native": Backend(("exact", "int8"), _natively, _native, _native_bytes, _native_dtypes),
+        "torch": Backend(("exact",), lambda _place: True, _torch, _torch_bytes, _torch_dtypes),
     }
 )
 """Fastest first."""

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from voxswap_server.nn.adopt import check_fit
+from voxswap_server.nn.native.blocked import BlockedLinear
 from voxswap_server.nn.native.panels import panel_shape
 from voxswap_server.nn.native.post_norm import LAYER_WORDS, MATRICES, NORMS, Shape, step_code
 from voxswap_server.nn.native.prefix import PrefixAttention
@@ -66,6 +67,7 @@ class NativeT2S:
         )
         self._code = step_code(self._shape)
         self._step, self._linear = self._code.address("step"), self._code.address("linear")
+        self._blocked = BlockedLinear(team, self._shape.kind) if self._shape.kind in _KEPT else None
         self._prefix = PrefixAttention(team, config.head_dim, _KEPT[self._shape.kept])
         self._layers = torch.tensor([self._layer_words(layer) for layer in range(config.layers)], dtype=torch.int64)
         self._head = self._words("head")
@@ -162,7 +164,12 @@ class NativeT2S:
         """Rows (N, in) -> (N, out); `cut` puts 0 for what is below."""
         x = x.contiguous()
         rows, inputs, outputs = *x.shape, self._outputs[f"{name}.weight"]
-        y, floats = torch.empty(rows, outputs), self._shape.room_floats(rows, inputs)
+        y = torch.empty(rows, outputs)
+        if self._blocked is not None and self._blocked.fits(rows, inputs, outputs):
+            weight, _, bias = self._words(name)
+            self._blocked.run(x, weight, bias, y, cut=cut)
+            return y
+        floats = self._shape.room_floats(rows, inputs)
         room = torch.empty(self._team.threads * floats)
         block = rows if floats else max(1, _BLOCK_FLOATS // inputs)  # kernels that need room have blocks of their own
         for part, target in zip(torch.split(x, block), torch.split(y, block), strict=True):
@@ -222,19 +229,24 @@ def _scale_of(name: str) -> str:
     return f"{name.removesuffix('.weight')}.scale"
 
 
+def native_dtypes(stored: Mapping[str, torch.dtype]) -> dict[str, torch.dtype]:
+    """In which `NativeT2S` keeps tensors of these, where it rounds none: given so, they are adopted as they are."""
+    kept = _kept(stored, int8=False)
+    return {
+        name: dtype if name in _TABLES or (kept and _is_matrix(name)) else torch.float32
+        for name, dtype in stored.items()
+    }
+
+
 def native_bytes(stored: Mapping[str, tuple[torch.dtype, tuple[int, ...]]], *, int8: bool = False) -> int:
-    """What `NativeT2S` will take of tensors of these dtypes and shapes."""
-    kept, total = _kept({name: dtype for name, (dtype, _) in stored.items()}, int8=int8), 0
-    for name, (dtype, shape) in stored.items():
-        count = prod(shape)
+    """What `NativeT2S` will take of tensors of these dtypes and shapes, which are read as `native_dtypes` says."""
+    dtypes, total = native_dtypes({name: dtype for name, (dtype, _) in stored.items()}), 0
+    for name, (_, shape) in stored.items():
         if int8 and _is_matrix(name):
             inputs, outputs = shape
             total += prod(panel_shape(inputs, outputs)) + 4 * outputs
-        elif kept is None:
-            total += count * (dtype.itemsize if name in _TABLES else 4)
         else:
-            converted = not _is_matrix(name) and name not in _TABLES and dtype != torch.float32
-            total += count * dtype.itemsize + (4 * count if converted else 0)
+            total += prod(shape) * dtypes[name].itemsize
     return total
 
 

@@ -38,14 +38,31 @@ def test_parts_take_the_memory_that_was_planned(loader, voice_id):
 
 
 @pytest.mark.parametrize(("worth_bytes", "large_bytes", "trims"), [(1, 1 << 40, 1), (1 << 40, 1 << 40, 0), (1, 1, 0)])
-def test_the_heap_is_trimmed_only_where_it_gets_much_back(loader, monkeypatch, worth_bytes, large_bytes, trims):
-    """A decoder of a tiny voice lies on the heap, one of a large voice in a block that is used again."""
+def test_the_heap_is_trimmed_only_where_it_gets_much_back(tiny_store, monkeypatch, worth_bytes, large_bytes, trims):
+    """Rounded weights of a tiny voice lie on the heap, those of a large one in a block that is used again."""
+    loader = StoreLoader(
+        Catalogue(tiny_store), open_device(DeviceConfig(name="cpu")), EngineConfig(int8_voices=("amber",))
+    )
+    loader.load_part(loader.plan("amber").parts[0])  # rounded now, if not before: the next load reads what was kept
+    trimmed = trims_of(monkeypatch, worth_bytes)
+    monkeypatch.setattr("voxswap_store.blocks.LARGE_BYTES", large_bytes)
+    loader.release(loader.load_part(loader.plan("amber").parts[0]))
+    assert len(trimmed) == trims
+
+
+def test_a_network_that_keeps_its_memory_gives_the_heap_nothing_back(loader, monkeypatch):
+    trimmed = trims_of(monkeypatch, worth_bytes=1)
+    for part in loader.plan("amber").parts[:2]:
+        loader.release(loader.load_part(part))
+    assert trimmed == []
+
+
+def trims_of(monkeypatch, worth_bytes):
+    """Where each will be noted."""
     trimmed: list[None] = []
     monkeypatch.setattr("voxswap_server.engine.loader.give_back_to_the_system", lambda: trimmed.append(None))
     monkeypatch.setattr("voxswap_server.engine.loader._WORTH_TRIMMING_BYTES", worth_bytes)
-    monkeypatch.setattr("voxswap_store.blocks.LARGE_BYTES", large_bytes)
-    loader.release(loader.load_part(loader.plan("amber").parts[1]))
-    assert len(trimmed) == trims
+    return trimmed
 
 
 def test_what_was_evicted_is_gone_without_the_garbage_collector(loader):
@@ -151,13 +168,13 @@ def test_bfloat16_is_refused_to_a_voice_whose_waveform_a_vocoder_makes(tiny_stor
 
 def test_a_full_machine_gets_back_what_was_kept_for_later(tiny_store, monkeypatch):
     loader = StoreLoader(Catalogue(tiny_store), open_device(DeviceConfig(name="cpu")))
-    loader._blocks.take(LARGE_BYTES).fill_(1)
-    assert loader._blocks.spare_bytes == LARGE_BYTES
+    loader._slots.blocks.take(LARGE_BYTES).fill_(1)
+    assert loader._slots.blocks.spare_bytes == LARGE_BYTES
 
     def full(*_: object, **__: object):
         raise MemoryError
 
-    monkeypatch.setattr("voxswap_server.engine.loader.load_weights", full)
+    monkeypatch.setattr("voxswap_server.engine.loader.read_weights", full)
     with pytest.raises(DeviceOutOfMemory):
         loader.load_part(loader.plan("amber").parts[0])
-    assert loader._blocks.spare_bytes == 0
+    assert loader._slots.blocks.spare_bytes == 0

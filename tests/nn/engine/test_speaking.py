@@ -23,7 +23,7 @@ from tests.fixtures.scripted import (
 from voxswap_server.engine.faults import COLLAPSE_TOKENS
 from voxswap_server.engine.feed import TokenFeed
 from voxswap_server.engine.job import DeviceCall, UtteranceRetried, UtteranceSpoken
-from voxswap_server.engine.pipeline import CHUNK_TOKENS, Chunks
+from voxswap_server.engine.pipeline import CHUNK_TOKENS, PIECE_TOKENS, Chunks
 from voxswap_server.engine.speaking import LookAhead, SpeechLine, speak
 from voxswap_server.errors import DegenerateAudio
 
@@ -78,15 +78,15 @@ def test_nothing_is_decoded_before_more_was_said_than_was_silent_before_it(lead:
     assert device.notes == [UtteranceSpoken(len(tokens), len(tokens) * PER_TOKEN)]
 
 
-@pytest.mark.parametrize("gathers", [True, False])
-def test_chunks_that_came_meanwhile_are_spoken_at_once_if_they_are_gathered(*, gathers: bool) -> None:
+@pytest.mark.parametrize(("gathers", "whole"), [(True, False), (True, True), (False, False)])
+def test_chunks_that_came_meanwhile_are_spoken_at_once_if_they_are_gathered(*, gathers: bool, whole: bool) -> None:
     class Wary(Device):
         """Decodes only what it must, and keeps how much was pushed before each decoding call ended."""
 
         def _step(self, strand, waits) -> None:
             before, work = len(self.calls), waits[strand]
             if gathers and isinstance(work, DeviceCall) and work.growth:
-                work.growth.gather()
+                work.growth.gather(whole=whole)
             super()._step(strand, waits)
             if self.calls[before:] == ["decode"]:
                 pushed.add(len(decoder.pushes))
@@ -98,6 +98,8 @@ def test_chunks_that_came_meanwhile_are_spoken_at_once_if_they_are_gathered(*, g
     assert said(device) == tokens
     assert decoder.pushes == [*((end, False) for end in ENDS[:5]), (len(tokens), True)]
     assert pushed == ({6} if gathers else {1, 2, 3, 4, 5, 6})
+    if gathers:
+        assert decoder.sizes == [PIECE_TOKENS[-1:] if whole else (CHUNK_TOKENS[0], PIECE_TOKENS[-1])]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import gc
 import pytest
 import torch
 
-from voxswap_store.blocks import LARGE_BYTES, Blocks, converted, laid_out, views
+from voxswap_store.blocks import LARGE_BYTES, Blocks
 
 SIZE = LARGE_BYTES + 4096
 
@@ -61,11 +61,16 @@ def test_what_is_lent_is_known_until_it_comes_back():
     assert not blocks.is_lent(place)
 
 
-def test_a_block_and_its_views_in_the_order_in_which_they_lie():
-    room, tensors = laid_out({"odd": (5,), "a": (2, 16), "b": (16,)}, torch.float32, Blocks())
-    room.copy_(torch.arange(53))
-    assert list(tensors) == ["a", "b", "odd"]
-    assert torch.cat([tensor.flatten() for tensor in tensors.values()]).equal(torch.arange(53.0))
+def test_what_may_be_kept_may_change():
+    blocks = Blocks(keep_bytes=2 * SIZE)
+    taken = [blocks.take(SIZE) for _ in range(3)]
+    taken.clear()
+    blocks.keep_at_most(SIZE)
+    assert blocks.spare_bytes == SIZE
+    blocks.keep_at_most(2 * SIZE)
+    taken = [blocks.take(SIZE) for _ in range(3)]
+    taken.clear()
+    assert blocks.spare_bytes == 2 * SIZE
 
 
 def test_neighbours_do_not_share_memory():
@@ -87,21 +92,3 @@ def test_small_ones_come_from_the_heap(size):
     assert small.numel() == size
     del small
     assert blocks.spare_bytes == 0
-
-
-def test_views_fill_one_block_without_holes_and_begin_on_cache_lines():
-    shapes = {"odd": (3,), "matrix": (4, 16), "none": (0, 5), "row": (32,), "number": ()}
-    tensors = views(shapes, torch.float32, Blocks())
-    assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == shapes
-    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors.values()}
-    assert list(storages.values()) == [4 * (3 + 64 + 32 + 1)]
-    places = {name: tensor.data_ptr() - min(storages) for name, tensor in tensors.items() if tensor.numel()}
-    assert places["matrix"] % 64 == places["row"] % 64 == 0
-    assert sorted(places.values()) == [0, 256, 384, 396]
-
-
-def test_copies_of_one_dtype_lie_in_one_block():
-    tensors = {"half": torch.randn(3, 5).half(), "whole": torch.randn(16)}
-    made = converted(tensors, torch.bfloat16, Blocks())
-    assert all(torch.equal(made[name], tensor.bfloat16()) for name, tensor in tensors.items())
-    assert {tensor.untyped_storage().nbytes() for tensor in made.values()} == {2 * 31}

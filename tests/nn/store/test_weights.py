@@ -97,7 +97,7 @@ def test_a_config_that_is_no_json_is_refused():
 @pytest.mark.parametrize("piece_bytes", [64, 1 << 18])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_what_is_converted_on_the_way_is_the_same(monkeypatch, piece_bytes, dtype):
-    monkeypatch.setattr("voxswap_store.weights._PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr("voxswap_store.memory_layout._BUFFER_BYTES", piece_bytes)
     mixed = {**TENSORS, "more": torch.randn(50).half(), "last": torch.randn(3, 16), "none": torch.empty(0, 4)}
     weights = read_weights(written(mixed), dtype=dtype)
     assert weights.tensors.keys() == mixed.keys()

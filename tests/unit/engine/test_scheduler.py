@@ -105,8 +105,28 @@ def test_growing_work_is_put_off_for_listeners_who_have_enough_or_lost_the_threa
     assert PuttingOff(comfort_s=1.0, lost_s=0.5).allowed(dry_s=100.0 + ahead_s, now_s=100.0) is allowed
 
 
-def test_nothing_is_put_off_before_the_first_audio() -> None:
-    assert not PuttingOff().allowed(dry_s=None, now_s=100.0)
+@pytest.mark.parametrize("crowded", [True, False])
+def test_nothing_is_put_off_before_the_first_audio(*, crowded: bool) -> None:
+    assert not PuttingOff().allowed(dry_s=None, now_s=100.0, crowded=crowded)
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "each_s", "crowded"),
+    [
+        ((0.5, -9.0, None, 2.0), 0.3, False),  # the last one has time
+        ((0.5, -9.0, None, 2.0), 0.4, True),
+        ((2.0, 2.0), 9.0, False),
+        ((), 9.0, False),
+        ((0.5, 0.5), 0.0, False),  # nobody knows yet
+    ],
+)
+def test_a_crowd_is_what_cannot_be_served_before_it_runs_dry(
+    ahead_s: tuple[float | None, ...], each_s: float, crowded: bool
+) -> None:
+    dry_s = [None if ahead is None else 100.0 + ahead for ahead in ahead_s]
+    policy = PuttingOff(comfort_s=1.0)
+    assert policy.crowded(dry_s, now_s=100.0, each_s=each_s) is crowded
+    assert policy.allowed(dry_s=100.5, now_s=100.0, crowded=crowded) is crowded
 
 
 @dataclass

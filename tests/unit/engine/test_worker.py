@@ -74,8 +74,8 @@ class Growing:
     def later_s(self) -> float:
         return self._by_s
 
-    def gather(self) -> None:
-        self._payload.append("gathered")
+    def gather(self, *, whole: bool) -> None:
+        self._payload.append("gathered whole" if whole else "gathered")
 
 
 def tone(value: float, count: int = 1) -> Emit:
@@ -410,7 +410,7 @@ async def test_work_that_is_wanted_later_waits_for_work_that_is_wanted_now(make:
     ("sent_s", "company", "grows", "batching", "wanted"),
     [
         (2.0, True, True, True, ["other", "other", "growing"]),  # by then it is alone
-        (2.0, True, False, True, ["growing, gathered", "other", "other"]),
+        (2.0, True, False, True, ["growing, gathered whole", "other", "other"]),
         (2.0, False, True, True, ["growing"]),
         (0.5, True, True, True, ["growing, gathered", "other", "other"]),
         (0.0, True, True, True, ["growing, gathered", "other", "other"]),
@@ -448,6 +448,37 @@ async def test_growing_work_is_put_off_in_company_while_nobody_runs_dry(
     for outbox in outboxes:
         await heard(outbox)
     assert order == wanted
+
+
+async def test_growing_work_is_put_off_where_listeners_run_dry_whatever_is_done(make: Callable[..., Bench]) -> None:
+    now_s, order, begun = [7.0], list[str](), Future[None]()
+
+    def growing(name: str, took_s: float, by_s: float = 0.0) -> DeviceCall:
+        payload = [name]
+
+        def run(rows: list[Any]) -> list[Any]:
+            order.append(", ".join(rows[0]))
+            now_s[0] += took_s
+            return rows
+
+        return DeviceCall("decode", run, payload, growth=Growing(by_s, payload))
+
+    def early() -> Routine:
+        yield tone(1.0, RATE_HZ // 2)
+        yield Await(begun)
+        yield growing("slow", took_s=4.0)  # so every listener takes a second, of late
+        yield tone(1.0, 4 * RATE_HZ)  # half a second ahead again
+        yield growing("put off", took_s=0.0, by_s=9.0)
+
+    def other() -> Routine:
+        yield tone(1.0, 5 * RATE_HZ)
+        begun.set_result(None)
+        yield call("other", run=lambda rows: order.extend(rows) or rows)
+
+    bench = make(clock=lambda: now_s[0])
+    for outbox in [bench.submit(routine())[1] for routine in (early, other)]:
+        await heard(outbox)
+    assert order == ["slow, gathered", "other", "put off"]
 
 
 async def test_a_job_is_booked_its_share_of_the_device(make: Callable[..., Bench]) -> None:
