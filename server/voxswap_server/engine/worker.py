@@ -180,7 +180,7 @@ class Worker:
         return bool(chosen)
 
     def _candidates(self) -> list[Candidate]:
-        found, now_s = [], self._clock()
+        found: list[Candidate] = []
         ready = [job for job in self._strands.jobs.values() if job.outbox.ahead_s < self._config.max_ahead_s]
         leisurely = self._leisurely(ready)
         for job in ready:
