@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from voxswap_server.demo.tiny import lora_checkpoint, sovits_checkpoint, t2s_checkpoint, tiny_prompt
+from voxswap_server.demo.tiny_sovits import sovits_weights
 from voxswap_server.demo.tiny_speech import RATE_HZ, speech_clip
-from voxswap_server.demo.tiny_weights import VERSIONS, sovits_weights, t2s_weights
+from voxswap_server.demo.tiny_t2s import t2s_weights
+from voxswap_server.demo.tiny_weights import VERSIONS
 from voxswap_server.nn.decoder import Conditioning
 from voxswap_server.nn.decoders import load_decoder
 from voxswap_server.nn.noise import PhiloxNoise

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 from voxswap_server.demo.tiny import sovits_file, t2s_file, tiny_prompt, write_pretrained_models
-from voxswap_server.demo.tiny_weights import RELEASED, TINY, Contents, sovits_weights, t2s_weights
+from voxswap_server.demo.tiny_sovits import sovits_weights
+from voxswap_server.demo.tiny_t2s import t2s_weights
+from voxswap_server.demo.tiny_weights import RELEASED, TINY, Contents
 from voxswap_server.errors import RequestError
 from voxswap_store.asset_importer import import_assets
 from voxswap_store.catalogue import Catalogue

@@ -17,9 +17,11 @@ from voxswap_server.demo.hparams import as_hparams
 from voxswap_server.demo.tiny_ap_bwe import write_ap_bwe
 from voxswap_server.demo.tiny_ecapa import write_ecapa
 from voxswap_server.demo.tiny_networks import write_bert, write_eres2net, write_hubert
+from voxswap_server.demo.tiny_sovits import lora_weights, sovits_weights
 from voxswap_server.demo.tiny_speech import TRANSCRIPT, speech_clip
+from voxswap_server.demo.tiny_t2s import t2s_weights
 from voxswap_server.demo.tiny_vocoders import write_bigvgan, write_vocoder_v4
-from voxswap_server.demo.tiny_weights import TINY, Size, lora_weights, sovits_weights, t2s_weights
+from voxswap_server.demo.tiny_weights import TINY, Size
 from voxswap_server.domain import Language, Prompt
 from voxswap_store.asset_importer import import_assets
 from voxswap_store.assets import ASSETS

@@ -13,7 +13,7 @@ from tests.fixtures.engines import asking, engine_over, hear
 from voxswap_server.app import Engine
 from voxswap_server.demo import tiny
 from voxswap_server.demo.tiny import build_tiny_store, tiny_prompt, write_pretrained_models
-from voxswap_server.demo.tiny_weights import sovits_weights
+from voxswap_server.demo.tiny_sovits import sovits_weights
 from voxswap_server.domain import Language, Prompt, SynthesisRequest
 from voxswap_server.engine import prompt_audio, prompt_encoding
 from voxswap_server.errors import BadReferenceAudio

@@ -13,7 +13,7 @@ import torch
 from tests.fixtures.engines import asking, engine_over, hear
 from voxswap_server.app import Engine
 from voxswap_server.demo.tiny import sovits_file, t2s_checkpoint, tiny_prompt, write_pretrained_models
-from voxswap_server.demo.tiny_weights import sovits_weights
+from voxswap_server.demo.tiny_sovits import sovits_weights
 from voxswap_server.domain import CutMethod
 from voxswap_server.engine.estimates import COLD
 from voxswap_server.errors import DeadlineExceeded, DegenerateAudio

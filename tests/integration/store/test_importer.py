@@ -11,7 +11,7 @@ from tests.fixtures import pickle_assembly as asm
 from tests.fixtures.tiny_voice import prompt as tiny_prompt
 from tests.fixtures.tiny_voice import request, small_sovits, small_t2s, sovits_bytes, t2s_bytes
 from voxswap_server.demo.tiny import LORA, build_tiny_store, lora_checkpoint, sovits_file
-from voxswap_server.demo.tiny_weights import sovits_weights
+from voxswap_server.demo.tiny_sovits import sovits_weights
 from voxswap_server.domain import Language, Prompt, VoiceUpload
 from voxswap_server.errors import AssetMissing, BadReferenceAudio, RequestError, VoiceExists
 from voxswap_store import Catalogue, errors
