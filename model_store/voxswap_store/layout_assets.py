@@ -12,7 +12,7 @@ from torch import Tensor
 
 from voxswap_store.converted import Converted
 from voxswap_store.errors import BadTensor, CheckpointError
-from voxswap_store.layout_parts import generator, numbers, rows
+from voxswap_store.layout_parts import generator, numbers, rows, upsampling_kernel
 from voxswap_store.translation import Translation
 
 _BANDS = 80
@@ -75,9 +75,7 @@ def convert_bigvgan(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> C
     kernels, block_kernels = [], []
     for stage, rate in enumerate(rates):
         width = initial // 2 ** (stage + 1)
-        kernel = source.weight_size(f"ups.{stage}.0", 3)[2]
-        if kernel < rate or (kernel - rate) % 2:
-            raise BadTensor(f"ups.{stage}.0", f"a kernel of {kernel} cannot upsample by {rate}")
+        kernel = upsampling_kernel(source, f"ups.{stage}.0", rate)
         kernels.append(kernel)
         source.layer(f"ups.{stage}.0", f"stages.{stage}.up", 2 * width, width, kernel, bias=width)
         block_kernels = [

@@ -131,6 +131,18 @@ def wn(source: Translation, prefix: str, to: str, width: int, condition_width: i
     return {"width": width, "layers": layers, "kernel": kernel, "condition_width": condition_width}
 
 
+def upsampling_kernel(source: Translation, name: str, rate: int) -> int:
+    """Length of the kernel of a transposed convolution that makes a signal `rate` times as long.
+
+    Raises:
+        BadTensor: this one cannot.
+    """
+    kernel = source.weight_size(name, 3)[2]
+    if kernel < rate or (kernel - rate) % 2:
+        raise BadTensor(name, f"a kernel of {kernel} cannot upsample by {rate}")
+    return kernel
+
+
 def generator(
     source: Translation, model: Mapping[str, Any], name: str, to: str, *, in_width: int, condition_width: int | None
 ) -> dict[str, Any]:
@@ -151,9 +163,7 @@ def generator(
     block_kernels: list[int] = []
     for stage, rate in enumerate(rates):
         width = initial // 2 ** (stage + 1)
-        kernel = source.weight_size(f"{prefix}ups.{stage}", 3)[2]
-        if kernel < rate or (kernel - rate) % 2:
-            raise BadTensor(f"{prefix}ups.{stage}", f"a kernel of {kernel} cannot upsample by {rate}")
+        kernel = upsampling_kernel(source, f"{prefix}ups.{stage}", rate)
         kernels.append(kernel)
         source.frames(f"{prefix}ups.{stage}", f"{to}stages.{stage}.up", 2 * width, width, kernel, bias=width)
         block_kernels = _blocks(source, f"{prefix}resblocks", f"{to}stages.{stage}", stage, width, block_dilations)
