@@ -1,6 +1,7 @@
 """Tokens that arrive bit by bit: the joined samples are one decode of the frozen latents, however they were pushed."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from math import ceil
 
 import pytest
@@ -140,6 +141,21 @@ def test_one_push_of_everything_is_the_decode_of_an_exact_request() -> None:
     noise = PhiloxNoise(3).latent(mean.shape[1], 0, mean.shape[2])
     assert_close(samples, decoder.decode(mean, log_std, noise, stream._speaker))
     torch.testing.assert_close(torch.cat(kept.before, -1), decoder.latent(mean, log_std, noise))
+
+
+@pytest.mark.parametrize("version", VITS_VERSIONS)
+@given(count=lengths, counts=chunkings, speed=speeds)
+@settings(max_examples=15)
+@torch.inference_mode()
+def test_pushes_that_are_made_together_are_those_made_one_by_one(version, count, counts, speed) -> None:
+    tokens, ends = tokens_of(count, count), [end for end in accumulate(counts) if end <= count]
+    stream, _ = kept_stream(version, speed=speed)
+    stream.push(tokens, final=True, before=ends)
+    one_by_one, _ = kept_stream(version, speed=speed)
+    for end in ends:
+        one_by_one.push(tokens[:end], final=False)
+    one_by_one.push(tokens, final=True)
+    assert_close(torch.cat(list(stream.speak())), torch.cat(list(one_by_one.speak())))
 
 
 @torch.inference_mode()

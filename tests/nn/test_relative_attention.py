@@ -90,3 +90,12 @@ def test_layers_normalise_what_comes_out() -> None:
     out = encoder(torch.randn(1, 6, CONFIG.width, dtype=torch.float64))
     torch.testing.assert_close(out.mean(-1), torch.zeros(1, 6, dtype=torch.float64), atol=1e-9, rtol=0)
     torch.testing.assert_close(out.var(-1, correction=0), torch.ones(1, 6, dtype=torch.float64), atol=1e-3, rtol=0)
+
+
+@given(lengths=st.lists(st.integers(1, 14), min_size=2, max_size=4), kernel=st.sampled_from((1, 3, 5)))
+@settings(deadline=None, max_examples=20)
+def test_sequences_in_a_row_do_not_hear_each_other(lengths: list[int], kernel: int) -> None:
+    encoder = seeded(RelativeEncoder(EncoderConfig(8, 2, 2, 6, kernel)))
+    parts = torch.randn(2, sum(lengths), 8, generator=torch.Generator().manual_seed(1)).double().split(lengths, 1)
+    alone = torch.cat([encoder(part) for part in parts], 1)
+    torch.testing.assert_close(encoder(torch.cat(parts, 1), lengths), alone, rtol=1e-9, atol=1e-9)

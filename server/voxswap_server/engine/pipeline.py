@@ -211,14 +211,16 @@ class Chunks:
 
     def pieces(self) -> Iterator[Tensor]:
         """The next chunk, or all that are there when the device begins with it, if it gathers."""
-        first, early = True, not self.heard and not self._whole
-        while (first or self._gathers) and not self.final and (self._known or self._feed.ended):
-            first, self.final = False, not self._known
-            tokens = self._feed.tokens if self.final else self._feed.tokens[: self.end]
-            self._stream.push(torch.tensor(tokens, dtype=torch.long), final=self.final)
-            self.heard = len(tokens) - (0 if self.final else self._stream.delay_tokens)
+        early, ends = not self.heard and not self._whole, list[int]()
+        while (not ends or self._gathers) and not self.final and (self._known or self._feed.ended):
+            self.final = not self._known
+            ends.append(len(self._feed.tokens) if self.final else self.end)
             if not self.final:
                 self.end = next(self._ends)
+        if ends:
+            tokens = torch.tensor(self._feed.tokens[: ends[-1]], dtype=torch.long)
+            self._stream.push(tokens, final=self.final, before=ends[:-1])
+            self.heard = len(tokens) - (0 if self.final else self._stream.delay_tokens)
         yield from self._stream.speak((CHUNK_TOKENS[0], PIECE_TOKENS[-1]) if early else PIECE_TOKENS[-1:])
 
     def gather(self, *, whole: bool) -> None:

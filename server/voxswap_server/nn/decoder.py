@@ -57,14 +57,15 @@ class TokenStream(Protocol):
         """How many tokens must be known beyond those that are heard, before the end is known."""
         ...
 
-    def push(self, tokens: Tensor, *, final: bool) -> None:
+    def push(self, tokens: Tensor, *, final: bool, before: Sequence[int] = ()) -> None:
         """Makes up its mind about as many frames as can now be certain: the smaller part of the work.
 
-        Which numbers of tokens are pushed is part of what is heard.
+        Which numbers of tokens are pushed is part of what is heard; whether one by one or together is not.
 
         Args:
             tokens: (T,) all tokens so far, at least one.
             final: these are all.
+            before: so many first tokens are pushed before, rising.
         """
         ...
 

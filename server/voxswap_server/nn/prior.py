@@ -3,6 +3,7 @@
 Knows nothing of the codebook that its content vectors come from, nor of what is made of its answer.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -76,6 +77,16 @@ class PriorEncoder(nn.Module):
         x = self.mrte(x, text, self.speaker_in(speaker) if self.speaker_in else speaker)
         hidden: Tensor = self.joint_encoder(x)
         return hidden
+
+    def joined_beginnings(self, content: Tensor, counts: Sequence[int], text: Tensor, speaker: Tensor) -> list[Tensor]:
+        """As `joined` of so many first tokens, for each of `counts`, in one pass: each (B, 2 * count, width)."""
+        if list(counts) == [content.shape[1]]:
+            return [self.joined(content, text, speaker)]
+        lengths, speaker = [FRAMES_PER_TOKEN * count for count in counts], speaker.transpose(1, 2)
+        x = self.content_in(content).repeat_interleave(FRAMES_PER_TOKEN, 1)
+        x = self.content_encoder(torch.cat([x[:, :length] for length in lengths], 1), lengths)
+        x = self.mrte(x, text, self.speaker_in(speaker) if self.speaker_in else speaker)
+        return list(self.joint_encoder(x, lengths).split(lengths, 1))
 
     def attention(self, content: Tensor, phones: Tensor) -> Tensor:
         """Which phones each frame asks: as `hidden` -> (B, 2T, P), each row a distribution."""

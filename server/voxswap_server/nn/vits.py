@@ -234,13 +234,20 @@ class VitsStream:
     def delay_tokens(self) -> int:
         return ceil(self.latents.delay_frames * self._speed / FRAMES_PER_TOKEN)
 
-    def push(self, tokens: Tensor, *, final: bool) -> None:
+    def push(self, tokens: Tensor, *, final: bool, before: Sequence[int] = ()) -> None:
         """As `TokenStream.push`."""
-        prior, codebook, first = self._decoder.prior, self._decoder.codebook, self.latents.frozen
+        prior, codebook = self._decoder.prior, self._decoder.codebook
         if self._text is None:
             self._text = prior.text(self._phones.to(codebook.device)[None])
-        hidden = prior.joined(codebook[tokens.to(codebook.device)][None], self._text, self._speaker)
-        mean, log_std = prior.moments(stretched(hidden, self._speed)[:, first:])
+        content, counts = codebook[tokens.to(codebook.device)][None], [*before, tokens.numel()]
+        runs = prior.joined_beginnings(content, counts, self._text, self._speaker)
+        for number, hidden in enumerate(runs, 1):
+            self._freeze(hidden, final=final and number == len(runs))
+
+    def _freeze(self, hidden: Tensor, *, final: bool) -> None:
+        """What a run of the prior says, (1, F, width)."""
+        first = self.latents.frozen
+        mean, log_std = self._decoder.prior.moments(stretched(hidden, self._speed)[:, first:])
         noise = self._noise.latent(mean.shape[1], first, mean.shape[2])
         self.latents.freeze(self._decoder.latent(mean, log_std, noise), final=final)
 
