@@ -5,9 +5,11 @@ the memory, and no processor's seconds tell of it.
 """
 
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from typing import Final
 
 import torch
+from torch import Tensor
 
 from voxswap_server.bench.memory_speed import reading
 from voxswap_server.bench.options import Options
@@ -20,9 +22,9 @@ from voxswap_server.engine.device import usable_cores
 from voxswap_server.nn.native.team import Team
 from voxswap_server.nn.t2s import T2SConfig
 from voxswap_server.nn.t2s_backends import Placement, load_t2s
-from voxswap_store.blocks import Blocks
-from voxswap_store.blocks import converted as in_one_block
+from voxswap_store.converted import Converted
 from voxswap_store.layout_t2s import convert_t2s
+from voxswap_store.weights import read_weights, write_weights
 
 TITLE: Final = "Bandwidth: a step of one row in fp32, beside reading its weights"
 _THREADS: Final = 2
@@ -33,7 +35,7 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     """The ratio is the share of the bandwidth: both were measured in the same rounds."""
     threads = min(_THREADS, usable_cores())
     converted = convert_t2s(*t2s_half(bench.size))
-    tensors = in_one_block(converted.tensors, torch.float32, Blocks())  # as a checkpoint in single precision is read
+    tensors = _read_in_single_precision(converted)
     team = Team(threads)
     net = load_t2s(T2SConfig.from_dict(converted.config), tensors, Placement(torch.device("cpu"), torch.float32, team))
     size_bytes, kept_bytes = step_bytes(net), _kept_bytes(net.config)
@@ -48,6 +50,14 @@ def measure(options: Options, bench: Workbench) -> Iterator[Row]:
     yield Row("bandwidth", f"{what}, all that it reads", "ms", steps, reference=more)
     speed = found["read"].map(lambda s: size_bytes / s / 1e9)
     yield Row("bandwidth", f"reading memory, {threads} thread{'s' if threads > 1 else ''}", "GB/s", speed, "higher")
+
+
+def _read_in_single_precision(converted: Converted) -> dict[str, Tensor]:
+    """As a server reads the file of a voice into one block, though here everything becomes fp32."""
+    file = BytesIO()
+    write_weights(file, converted)
+    file.seek(0)
+    return read_weights(file, dtype=torch.float32).tensors
 
 
 def _kept_bytes(config: T2SConfig) -> int:
