@@ -56,11 +56,15 @@ class Stage:
     ) -> None:
         self.failure: VoxswapError | None = None
         """What ends the stream."""
+        self.deaf = False
+        """What the client says is not read for now, its playheads included: it is taken to play without a pause."""
         self._config = config
         self._scene = Scene(cast, rate_hz, speaking_rate, backstage)
         self._changeover = Changeover(self._scene, config.margin_s)
         self._noticed: set[Notice] = set()
         self._closed = False
+        self._room_s: float | None = None
+        """Reading of the clock when a listener whose playheads are not read has room for another chunk."""
         self.listener = self._scene.listener
 
     # --- what the client says ----------------------------------------------------------------------------------
@@ -129,7 +133,8 @@ class Stage:
     @property
     def wake_s(self) -> float | None:
         """Reading of the clock at which the stage wants to be asked again, though nothing came in."""
-        return self._changeover.wake_s
+        moments = [moment for moment in (self._changeover.wake_s, self._room_s) if moment is not None]
+        return min(moments, default=None)
 
     @property
     def finished(self) -> bool:
@@ -207,11 +212,11 @@ class Stage:
         )
 
     def _samples(self, now_s: float) -> Samples | None:
-        take = self._scene.current
+        take, self._room_s = self._scene.current, None
         if take is None:
             return None
         reach = self._changeover.reach(take)
-        count = min(take.reel.size, self._config.chunk_samples, self._room(), reach - take.sent)
+        count = min(take.reel.size, self._config.chunk_samples, self._room(now_s), reach - take.sent)
         if count <= 0:
             return None
         samples = take.reel.take(count)
@@ -219,11 +224,22 @@ class Stage:
         self.listener.sent(count, now_s)
         return samples
 
-    def _room(self) -> int:
+    def _room(self, now_s: float) -> int:
         """How much the listener's pace allows; once the client has said its last, nothing can be changed any more."""
         if self._closed or (self.listener.playhead is None and not self._config.paced):
             return self._config.chunk_samples
-        return (self.listener.playhead or 0) + self._config.ahead_samples - self.listener.sent_samples
+        room = (self.listener.playhead or 0) + self._config.ahead_samples - self.listener.sent_samples
+        return self._reckoned_room(now_s) if self.deaf and room <= 0 else room
+
+    def _reckoned_room(self, now_s: float) -> int:
+        """By the clock: a pace that waited for playheads which wait behind text would wait for ever."""
+        ahead, rate_hz = self._config.ahead_samples, self.listener.rate_hz
+        chunk = min(self._config.chunk_samples, ahead)
+        room = ahead - max(0, round(self.listener.playback.lead_s(now_s) * rate_hz))
+        if room >= chunk:
+            return room
+        self._room_s = now_s + (chunk - room) / rate_hz
+        return 0
 
     # --- takes -------------------------------------------------------------------------------------------------
 

@@ -312,6 +312,24 @@ def test_audio_keeps_to_the_pace_of_the_listener() -> None:
     assert ears.samples.size == 160
 
 
+def test_a_pace_does_not_wait_for_playheads_that_nobody_reads() -> None:
+    stage, backstage = staged(ahead_samples=100, paced=True)
+    ears = Ears(stage)
+    stage.text(TEXT)
+    ears.pull()
+    backstage.deliver_all()
+    ears.pull()
+    assert (ears.samples.size, stage.wake_s) == (100, None)
+    stage.deaf = True
+    ears.pull(now_s=0.04)
+    assert (ears.samples.size, stage.wake_s) == (100, pytest.approx(0.05))  # 60 samples are left to play
+    ears.pull(now_s=0.05)
+    assert (ears.samples.size, stage.wake_s) == (150, pytest.approx(0.1))
+    stage.deaf = False
+    ears.pull(now_s=9.0)
+    assert (ears.samples.size, stage.wake_s) == (150, None)
+
+
 def test_a_new_speaking_rate_holds_from_the_next_sentence_that_begins() -> None:
     stage, backstage = staged()
     ears = Ears(stage)
