@@ -23,7 +23,7 @@ from voxswap_server import logs
 from voxswap_server.auth import Authenticator, Credentials, Scope, credentials_of
 from voxswap_server.auth.authenticator import ANYONE
 from voxswap_server.door import Door
-from voxswap_server.errors import Cancelled, VoxswapError
+from voxswap_server.errors import Cancelled, DeadlineExceeded, VoxswapError
 from voxswap_server.http.bodies import read_body
 from voxswap_server.http.browsers import Browsers
 from voxswap_server.http.calls import NOTICES_KEY, Call, open_call, read_deadline
@@ -93,10 +93,11 @@ class Endpoint:
             if method not in operation.handlers:
                 raise NoSuchMethod(method, operation.path, operation.methods)
             read_deadline(call)
-            call.body = await read_body(connection.headers, receive, operation.max_body_bytes)
-            async with attended(receive):
-                response = await operation.handlers[method](call)
-                await response(scope, receive, answer)
+            async with in_time(call, self._around.clock):
+                call.body = await read_body(connection.headers, receive, operation.max_body_bytes)
+                async with attended(receive):
+                    response = await operation.handlers[method](call)
+                    await response(scope, receive, answer)
 
 
 class Answer:
@@ -169,6 +170,23 @@ async def attended(receive: Receive) -> AsyncIterator[None]:
         raise Cancelled("the caller went away") from None
     finally:
         listener.cancel()
+
+
+@asynccontextmanager
+async def in_time(call: Call, clock: Callable[[], float]) -> AsyncIterator[None]:
+    """Ends the block at the deadline of its call, also while it waits for a caller that does not read or write.
+
+    Raises:
+        DeadlineExceeded: it did not end by itself.
+    """
+    limit = asyncio.timeout(None if call.deadline_s is None else call.deadline_s - clock())
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise  # somebody else's
+        raise DeadlineExceeded("the deadline of the request passed before its answer was taken") from None
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from voxswap_server.auth import Scope
 from voxswap_server.door import Door
 from voxswap_server.errors import Cancelled
 from voxswap_server.http.calls import Call, open_call, read_deadline
-from voxswap_server.http.operations import Surroundings, admit, told
+from voxswap_server.http.operations import Surroundings, admit, in_time, told
 from voxswap_server.http.problems import MEDIA_TYPE, PLAIN, Problem
 
 PROTOCOL = "voxswap.v1"
@@ -132,5 +132,6 @@ class SocketEndpoint:
         async with told(call, socket, PLAIN, self._around, channel.passage):
             admit(call, channel.scopes, self._around)
             read_deadline(call)
-            await channel.handler(call, socket)
+            async with in_time(call, self._around.clock):
+                await channel.handler(call, socket)
             await socket.close()

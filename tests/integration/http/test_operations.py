@@ -107,6 +107,14 @@ async def test_a_slow_reader_slows_its_own_production_alone(rig):
     await rig.synthesizer.until(lambda: rig.synthesizer.released == 11)
 
 
+async def test_a_deadline_ends_what_nobody_takes(rig, lines):
+    rig.synthesizer.endless.add("narrator")
+    much, soon = BODY | {"input": "w" * 200}, {"x-timeout-ms": "1000"}
+    async with rig.client.stream("POST", "/v1/audio/speech", json=much, headers=soon):
+        await rig.synthesizer.until(lambda: rig.synthesizer.released == 1)
+    assert (await lines.http())["code"] == "DEADLINE_EXCEEDED"
+
+
 async def test_a_deadline_reaches_the_engine(rig):
     rig.synthesizer.clock = lambda: 1e12
     answer = await speak(rig, headers={"x-timeout-ms": "60000"})
