@@ -83,7 +83,7 @@ NOTES: Final = (
     "1 to 6: gpt-sovits-cpufast is upstream's code, faster; [peers.md](peers.md) has every row and genie-tts too.",
     "3: the aim of 2 is meant for a decoder in 8 bits, which is not built; bfloat16 is in [full.md](full.md).",
     "6: on a CPU, a voice in the host's memory is in memory: there is no second copy, so that tier has no row.",
-    "6: the lease of a voice on disk is all of it, until it can speak: reading is its smaller part.",
+    "6: the lease of a voice on disk is all of it, until it can speak, where a voice of its shape left before.",
     "7, 8 and swaps: [full.md](full.md).",
     "9 needs a GPU, and none was at hand. 10, memory over long runs: [soak.md](soak.md).",
 )

@@ -5,8 +5,10 @@ with another. What has the wanted dtype is read where it belongs; the rest comes
 core's cache, many small tensors at a time.
 """
 
+import io
 import math
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
@@ -30,6 +32,8 @@ DTYPES: Final[Mapping[str, torch.dtype]] = {
 Kinds = Callable[[str, torch.dtype], torch.dtype]
 """From the name of a tensor and the dtype that it is stored in to the one that it has in memory."""
 _BUFFER_BYTES: Final = 256 << 10
+_MOST_ROOMS: Final = 1024
+"""That one call of the system fills."""
 
 
 @dataclass(slots=True)
@@ -104,13 +108,13 @@ class Layout:
             OSError: it cannot be read.
         """
         file.seek(header.begin)
-        room, passage = _raw(block), _Passage(block)
+        passage = _Passage(file, block)
         for stretch in self._stretches:
             if stretch.as_stored:
-                _read(file, room[stretch.begin : stretch.end])
+                passage.straight(stretch)
             else:
-                passage.read(file, stretch)
-        passage.empty()
+                passage.converted(stretch)
+        passage.finish()
 
     def _joined(self, tensors: list[_Tensor]) -> list[_Stretch]:
         """What is read one after the other."""
@@ -126,46 +130,56 @@ class Layout:
 
 
 class _Passage:
-    """The buffer through which tensors go that become another dtype.
+    """A file on its way into a block: as few calls of the system as there are fillings of the buffer.
 
     Args:
+        file: at the first byte of the first stretch; stretches are given in its order.
         block: where they belong.
     """
 
-    def __init__(self, block: Tensor) -> None:
-        self._block = block
+    def __init__(self, file: BinaryIO, block: Tensor) -> None:
+        self._file = file
+        self._block, self._room = block, _raw(block)
         self._buffer = torch.empty(_BUFFER_BYTES, dtype=torch.uint8)
-        self._raw = _raw(self._buffer)
+        self._raw_buffer = _raw(self._buffer)
         self._used = 0
+        self._rooms: list[memoryview] = []
+        """Where the next bytes of the file go, in its order."""
         self._waiting: list[_Stretch] = []
-        """What the buffer holds, in its order; all go the same way."""
+        """What the buffer will hold, in its order; all go the same way."""
 
-    def read(self, file: BinaryIO, stretch: _Stretch) -> None:
-        """Takes as many bytes of the file as the stretch has there."""
+    def straight(self, stretch: _Stretch) -> None:
+        """Bytes that are read where they belong."""
+        self._rooms.append(self._room[stretch.begin : stretch.end])
+
+    def converted(self, stretch: _Stretch) -> None:
+        """Numbers that go through the buffer."""
         if self._waiting and (self._waiting[0].stored, self._waiting[0].dtype) != (stretch.stored, stretch.dtype):
-            self.empty()
+            self.finish()
         begin, wide, narrow = stretch.begin, stretch.dtype.itemsize, stretch.stored.itemsize
         while begin < stretch.end:
             count = min((stretch.end - begin) // wide, (_BUFFER_BYTES - self._used) // narrow)
-            _read(file, self._raw[self._used : self._used + count * narrow])
-            end = begin + count * wide
+            if not count:
+                self.finish()
+                continue
+            used, end = self._used + count * narrow, begin + count * wide
+            self._rooms.append(self._raw_buffer[self._used : used])
             if self._waiting and self._waiting[-1].end == begin:
                 self._waiting[-1].end = end
-            elif count:
+            else:
                 self._waiting.append(_Stretch(stretch.stored, stretch.dtype, begin, end))
-            begin, self._used = end, self._used + count * narrow
-            if begin < stretch.end:
-                self.empty()
+            begin, self._used = end, used
 
-    def empty(self) -> None:
-        """Puts all that is in it where it belongs."""
+    def finish(self) -> None:
+        """Reads all that was asked for, and puts what the buffer holds then where it belongs."""
+        _read(self._file, self._rooms)
         at = 0
         for part in self._waiting:
             stop = at + (part.end - part.begin) // part.dtype.itemsize * part.stored.itemsize
             numbers = self._buffer[at:stop].view(part.stored)
             self._block[part.begin : part.end].view(part.dtype).copy_(numbers)
             at = stop
-        self._waiting, self._used = [], 0
+        self._rooms, self._waiting, self._used = [], [], 0
 
 
 def _on_its_way(spec: TensorSpec, kinds: Kinds | None) -> _Tensor:
@@ -190,13 +204,20 @@ def _view(block: Tensor, begin: int, tensor: _Tensor) -> Tensor:
     return block[begin : begin + tensor.size_bytes].view(tensor.dtype).view(tensor.spec.shape)
 
 
-def _read(file: BinaryIO, room: memoryview) -> None:
-    """As many bytes as there is room for."""
-    while room:
-        count = file.readinto(room)  # type: ignore[attr-defined]  # every binary file has it, BinaryIO forgot it
+def _read(file: BinaryIO, rooms: Iterable[memoryview]) -> None:
+    """As many bytes as there is room for, one room after the other."""
+    left = [room for room in rooms if room]
+    while left:
+        if isinstance(file, io.FileIO) and hasattr(os, "readv"):  # not on Windows
+            count = os.readv(file.fileno(), left[:_MOST_ROOMS])
+        else:
+            count = file.readinto(left[0])  # type: ignore[attr-defined]  # every binary file has it, BinaryIO forgot it
         if not count:
             raise BadHeader("the file ended while it was read")
-        room = room[count:]
+        while left and count >= len(left[0]):
+            count -= len(left.pop(0))
+        if count:
+            left[0] = left[0][count:]
 
 
 def _raw(tensor: Tensor) -> memoryview:

@@ -117,17 +117,17 @@ def test_two_at_once_have_places_of_their_own(tiny_store, half):
 def test_a_load_that_fails_in_the_middle_leaves_no_half_voice(tiny_store, monkeypatch, half, survived):
     loader = loader_over(tiny_store)
     part = loaded(loader, "amber", half)
-    wanted, read = numbers(part.value), memory_layout._read
+    wanted, read, reads = numbers(part.value), memory_layout._read, []
     loader.release(part)
-    reads = []
 
-    def failing(file, room):
-        reads.append(len(room))
+    def failing(file, rooms):
+        reads.append(len(rooms))
         if len(reads) > survived:
             raise OSError(5, "Input/output error")
-        read(file, room)
+        read(file, rooms)
 
     with monkeypatch.context() as broken:
+        broken.setattr(memory_layout, "_BUFFER_BYTES", 512)
         broken.setattr(memory_layout, "_read", failing)
         with pytest.raises(VoiceUnusable, match="Input/output error"):
             loaded(loader, "slate", half)

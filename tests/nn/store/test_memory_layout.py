@@ -1,6 +1,7 @@
 """Tensors of a file in one block: where they lie, in which kind, and the block of one file filled with another."""
 
 import io
+import os
 from unittest.mock import patch
 
 import pytest
@@ -12,7 +13,7 @@ from voxswap_store import memory_layout
 from voxswap_store.converted import Converted
 from voxswap_store.memory_layout import Layout
 from voxswap_store.safetensors_header import ALIGNMENT, BadHeader, read_header
-from voxswap_store.weights import read_again, read_weights, shape_of, write_weights
+from voxswap_store.weights import load_weights, read_again, read_weights, shape_of, write_weights
 
 STORED = (torch.float16, torch.float32, torch.bfloat16, torch.int8)
 IN_MEMORY = (None, torch.float32, torch.bfloat16)
@@ -109,6 +110,26 @@ def test_files_have_the_same_shape_where_only_numbers_differ():
     shapes = [shape_of(read_header(file)) for _, file in files]
     assert shapes[0] == shapes[1]
     assert len(set(shapes)) == 4
+
+
+@pytest.mark.parametrize(("most_rooms", "most_bytes"), [(1024, None), (1, None), (3, None), (1024, 5), (2, 130)])
+def test_files_of_the_system_are_read_into_many_places_at_once(tmp_path, monkeypatch, most_rooms, most_bytes):
+    kinds = [(torch.float16, (64, 16), None), (torch.float16, (64,), torch.float32), (torch.float16, (0,), None)] * 5
+    tensors, written = file_of(kinds, 1)
+    path, calls, readv = tmp_path / "file", [], os.readv
+    path.write_bytes(written.getvalue())
+
+    def sparing(descriptor, rooms):
+        calls.append(len(rooms))
+        return readv(descriptor, rooms if most_bytes is None else [rooms[0][:most_bytes]])
+
+    monkeypatch.setattr(os, "readv", sparing)
+    monkeypatch.setattr(memory_layout, "_MOST_ROOMS", most_rooms)
+    weights = load_weights(path, dtype=kind_of(kinds))
+    require_equal(weights, tensors, kinds)
+    assert max(calls) == min(most_rooms, 10)
+    if (most_rooms, most_bytes) == (1024, None):
+        assert calls == [10]
 
 
 def test_another_file_that_ends_too_soon_is_told():
