@@ -102,7 +102,7 @@ class FeedForward(nn.Module):
 def _spread(x: Tensor, lengths: Sequence[int], gaps: Sequence[tuple[int, int]]) -> Tensor:
     """(B, C, T) with zeros in the gaps between sequences of these lengths."""
     wide = x.new_zeros(*x.shape[:2], x.shape[2] + sum(stop - start for start, stop in gaps))
-    for part, start in zip(x.split(list(lengths), 2), (0, *(stop for _, stop in gaps)), strict=True):
+    for part, start in zip(torch.split(x, list(lengths), 2), (0, *(stop for _, stop in gaps)), strict=True):
         wide[..., start : start + part.shape[2]] = part
     return wide
 
