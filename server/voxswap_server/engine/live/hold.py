@@ -5,7 +5,7 @@ Knows nothing of what the takes are.
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 from voxswap_server.engine.live.performer import Performer
@@ -22,16 +22,23 @@ class Hold:
     """
 
     def __init__(self, performing: AbstractAsyncContextManager[Performer]) -> None:
-        self.ready: asyncio.Future[Performer] = asyncio.get_running_loop().create_future()
-        """The voice; or why there is none; cancelled where nobody waits any more."""
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done with the voice; or has why there is none; cancelled where nobody waits any more."""
+        self._performer: Performer | None = None
         self._let_go = asyncio.Event()
         self._takes: set[Task] = set()
         self._task = asyncio.create_task(self._run(performing))
 
     @property
     def performer(self) -> Performer:
-        """The voice, once it is ready."""
-        return self.ready.result()
+        """The voice, from when it is ready until it goes back; whoever asks must not keep it longer.
+
+        Raises:
+            RuntimeError: at any other time.
+        """
+        if self._performer is None:
+            raise RuntimeError("the voice of this hold is not there")
+        return self._performer
 
     @property
     def ended(self) -> bool:
@@ -42,7 +49,7 @@ class Hold:
         """Starts a take; cancelling the task stops it."""
         task = asyncio.create_task(take)
         self._takes.add(task)
-        task.add_done_callback(self._takes.discard)
+        task.add_done_callback(self._ended)
         return task
 
     def let_go(self) -> None:
@@ -61,17 +68,24 @@ class Hold:
     async def _run(self, performing: AbstractAsyncContextManager[Performer]) -> None:
         try:
             async with performing as performer:
-                self.ready.set_result(performer)
+                self._performer = performer
+                self.ready.set_result(None)
                 try:
                     await self._let_go.wait()
                 finally:
                     await uninterrupted(self._all_ended())
+                    self._performer = None  # the stream that has this hold may live on for hours
         except asyncio.CancelledError:
             self.ready.cancel()
         except Exception as error:
             if self.ready.done():
                 raise
             self.ready.set_exception(error)
+
+    def _ended(self, take: Task) -> None:
+        self._takes.discard(take)
+        with suppress(asyncio.CancelledError):
+            take.exception()  # until somebody asks, a cancelled task keeps its traceback, and that keeps the voice
 
     async def _all_ended(self) -> None:
         while self._takes:

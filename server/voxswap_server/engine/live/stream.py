@@ -73,9 +73,8 @@ class LiveStream:
         reader: asyncio.Task[None] | None = None
         try:
             cast = Cast(self._request.voice_id)
-            performer = await self._first(cast)
-            audio = self._request.audio
-            self._rate_hz = choose_rate(audio.encoding, performer.rate_hz, asked_hz=audio.sample_rate_hz)
+            audio, rate_hz = self._request.audio, await self._first(cast)
+            self._rate_hz = choose_rate(audio.encoding, rate_hz, asked_hz=audio.sample_rate_hz)
             output = OutputStream(replace(audio, sample_rate_hz=self._rate_hz), self._rate_hz, whole=False)
             paced = pace(self._limits, self._rate_hz, self._config.max_ahead_s)
             self._stage = Stage(cast, self._rate_hz, self._request.speaking_rate, self, paced)
@@ -213,7 +212,7 @@ class LiveStream:
         self._holds = [*(one for one in self._holds if not one.ended), hold]
         return hold
 
-    def _leased(self, cast: Cast, ready: "asyncio.Future[Performer]") -> None:
+    def _leased(self, cast: Cast, ready: "asyncio.Future[None]") -> None:
         if ready.cancelled():
             return
         error = ready.exception()
@@ -226,8 +225,8 @@ class LiveStream:
             self._fail(error)
         self._changed.set()
 
-    async def _first(self, cast: Cast) -> Performer:
-        """The voice that the stream begins with.
+    async def _first(self, cast: Cast) -> int:
+        """Waits for the voice that the stream begins with; returns its rate.
 
         Raises:
             VoxswapError: there is no stream without it.
@@ -236,11 +235,12 @@ class LiveStream:
         cast.ready = True
         try:
             async with asyncio.timeout(None if deadline_s is None else deadline_s - self._on.clock()):
-                return await hold.ready
+                await hold.ready
         except TimeoutError:
             raise DeadlineExceeded(
                 f"the deadline of the stream passed while voice {cast.voice_id!r} was being loaded"
             ) from None
+        return hold.performer.rate_hz
 
     async def _speak(self, take: Take, performer: Performer) -> None:
         """Makes a take."""
