@@ -91,13 +91,19 @@ class Generation:
     @property
     def urgent(self) -> bool:
         """Whether somebody waits for it now."""
-        return any(not ticket.ahead for ticket in self.tickets)
+        return bool(self._asked)
 
     @property
     def waiting_since_s(self) -> float | None:
         """Since when somebody has waited for room for it; None: nobody does."""
-        asked_s = [ticket.asked_s for ticket in self.tickets if not ticket.ahead]
+        asked_s = [ticket.asked_s for ticket in self._asked]
         return max(self.queued_s, min(asked_s)) if asked_s else None
+
+    @property
+    def _asked(self) -> list[Ticket]:
+        """Those who wait now: for it, or for a look at the store that comes behind it."""
+        behind = self.voice.later if self.voice.loading is self else []
+        return [ticket for ticket in (*self.tickets, *behind) if not ticket.ahead]
 
 
 @dataclass(eq=False, slots=True)

@@ -129,6 +129,34 @@ def test_nobody_is_refused_for_what_loads_ahead():
     assert house.on_device() == {"a"}
 
 
+def test_a_reload_does_not_wait_for_ever_behind_a_load_that_nobody_waits_for():
+    house = House(three(), 10)
+    first = soon(house, "a")
+    house.steps.run_all()
+    second = soon(house, "b")
+    house.steps.run_all()
+    assert house.on_device() == {"a"}
+    reload = house.ask("b", wants_lease=False, fresh=True)
+    house.steps.run_all()
+    house.tick(1.0)
+    assert reload.future.result().voice_id == "b"
+    assert house.loader.calls["plan:b"] == 2
+    house.give(first, second)
+
+
+def test_nor_where_no_room_can_be_made():
+    house = House(three(), 10, wait_for_room_s=5.0)
+    held, second = house.take("a"), soon(house, "b")
+    house.steps.run_all()
+    reload = house.ask("b", wants_lease=False, fresh=True)
+    house.tick(4.9)
+    assert not reload.future.done()
+    house.tick(0.2)  # for the load before it
+    house.tick(5.1)  # for its own
+    assert isinstance(reload.future.exception(timeout=0), OutOfMemory)
+    house.give(held, second)
+
+
 def test_a_lease_evicts_what_nobody_awaits_before_what_somebody_does():
     house = House(three(), 20)
     house.touch("a", "b")
