@@ -139,9 +139,9 @@ class _Passage:
 
     def __init__(self, file: BinaryIO, block: Tensor) -> None:
         self._file = file
-        self._block, self._room = block, _raw(block)
+        self._block, self._room = block, raw_bytes(block)
         self._buffer = torch.empty(_BUFFER_BYTES, dtype=torch.uint8)
-        self._raw_buffer = _raw(self._buffer)
+        self._raw_buffer = raw_bytes(self._buffer)
         self._used = 0
         self._rooms: list[memoryview] = []
         """Where the next bytes of the file go, in its order."""
@@ -220,6 +220,6 @@ def _read(file: BinaryIO, rooms: Iterable[memoryview]) -> None:
             left[0] = left[0][count:]
 
 
-def _raw(tensor: Tensor) -> memoryview:
+def raw_bytes(tensor: Tensor) -> memoryview:
     """The memory of a contiguous tensor."""
-    return tensor.view(torch.uint8).numpy().data
+    return tensor.reshape(-1).view(torch.uint8).numpy().data

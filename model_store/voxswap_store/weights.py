@@ -18,7 +18,7 @@ from voxswap_store.blocks import Blocks
 from voxswap_store.converted import Converted
 from voxswap_store.files import Sink
 from voxswap_store.known_headers import KnownHeaders
-from voxswap_store.memory_layout import DTYPES, Kinds, Layout
+from voxswap_store.memory_layout import DTYPES, Kinds, Layout, raw_bytes
 from voxswap_store.safetensors_header import BadHeader, Header, TensorSpec, encode_header, load_order, read_header
 
 _NAMES: Final = {dtype: name for name, dtype in DTYPES.items()}
@@ -127,7 +127,7 @@ def write_weights(file: Sink, converted: Converted, extra: Mapping[str, str] | N
     }
     file.write(encode_header(specs, metadata))
     for spec in specs:
-        file.write(_bytes(prepared[spec.name]))
+        file.write(raw_bytes(prepared[spec.name]))
 
 
 def _json(header: Header, key: str) -> dict[str, Any]:
@@ -140,14 +140,10 @@ def _json(header: Header, key: str) -> dict[str, Any]:
     return value
 
 
-def _bytes(tensor: Tensor) -> memoryview:
-    return tensor.reshape(-1).view(torch.uint8).numpy().data
-
-
 def _digest(spec: TensorSpec, tensor: Tensor) -> str:
     """First half of the sha256 over dtype, shape and values: 128 bits are enough against chance."""
     digest = hashlib.sha256(f"{spec.dtype}{spec.shape}".encode())
-    digest.update(_bytes(tensor))
+    digest.update(raw_bytes(tensor))
     return digest.hexdigest()[:32]
 
 
