@@ -25,7 +25,8 @@ value and the choices; it is written for the caller, so nothing internal (a path
 """
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import ClassVar
 
@@ -210,8 +211,18 @@ class DegenerateAudio(EngineError):
         """What is wrong with it: runaway, loop, collapse, not_finite or silence."""
 
 
-def full_disk(error: OSError) -> CapacityError | None:
-    """What a caller is told where there is no more room on a disk; None where something else is wrong with it."""
-    if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-        return None
-    return CapacityError("the disk of the server is full; its operator must make room", retry_after_s=60.0)
+@contextmanager
+def full_disk_told() -> Iterator[None]:
+    """For work that writes: a disk without room is no bug of ours.
+
+    Raises:
+        CapacityError: it was full; whatever else is wrong with a disk passes as it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise CapacityError(
+            "the disk of the server is full; its operator must make room", retry_after_s=60.0
+        ) from error

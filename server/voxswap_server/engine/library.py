@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from voxswap_server.domain import Prompt, Pronunciation, VoiceChanges, VoiceInfo, VoiceUpload
 from voxswap_server.engine.importing import PromptImport
 from voxswap_server.engine.residency.contract import VoiceState
-from voxswap_server.errors import VoiceUnusable, full_disk
+from voxswap_server.errors import VoiceUnusable, full_disk_told
 from voxswap_server.logs import audit
 from voxswap_server.nn.specs import spec_of
 from voxswap_server.text.pronunciations import lexicon
@@ -114,9 +114,5 @@ class StoreLibrary:
         )
 
     async def _run(self, work: Callable[[], T]) -> T:
-        try:
+        with full_disk_told():
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        except OSError as error:
-            if (full := full_disk(error)) is not None:
-                raise full from error
-            raise

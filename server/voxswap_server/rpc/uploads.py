@@ -14,7 +14,7 @@ from typing import IO
 
 from voxswap.v1 import voice_service_pb2
 from voxswap_server.domain import Prompt, VoiceUpload
-from voxswap_server.errors import RequestError, full_disk
+from voxswap_server.errors import RequestError, full_disk_told
 from voxswap_server.limits import MAX_AUXILIARY
 from voxswap_server.rpc.convert.fields import checked
 from voxswap_server.rpc.convert.voices import check_new_voice, to_tags
@@ -65,12 +65,8 @@ class _Incoming:
         self._received += len(data)
         if self._received > self._size:
             raise RequestError(f"the {self._name} is longer than the {self._size} bytes announced", field="data")
-        try:
+        with full_disk_told():
             await asyncio.to_thread(self._spool.write, data)
-        except OSError as error:
-            if (full := full_disk(error)) is not None:
-                raise full from error
-            raise
 
     async def finish(self) -> bytes:
         if self._received < self._size:
