@@ -163,9 +163,9 @@ class LiveStream:
         async for message in messages:
             for part in parts(message):
                 self._stage.take_in(part, self._on.clock())
-                self._stage.deaf = self._stage.waiting_chars > self._limits.max_waiting_characters
                 self._changed.set()
                 while self._stage.waiting_chars > self._limits.max_waiting_characters:
+                    self._stage.deaf = True
                     await self._moved.wait()
                 self._stage.deaf = False
         self._stage.end()
